@@ -1,0 +1,442 @@
+//! Python objects to JSON text.
+//!
+//! The walk accepts what `json.dumps` accepts and spells it on one line. It is stricter where
+//! `json.dumps` would write a file that is not JSON, or one that does not read back as it was.
+//! Every refusal starts with the place inside the value, like `$.history[3].at`; the place is put
+//! together only while an error returns through the levels, so a good value never pays for it.
+//!
+//! Python code can run inside the walk (a subclass with its own `items()`, a finalizer) and change
+//! a container that is being walked. That is an error with a place like any other, never a panic.
+
+use std::collections::HashSet;
+use std::iter::successors;
+
+use aiokv::MAX_DEPTH;
+use pyo3::exceptions::{PyRuntimeError, PyTypeError, PyUnicodeEncodeError, PyValueError};
+use pyo3::prelude::*;
+use pyo3::sync::PyOnceLock;
+use pyo3::types::{PyBool, PyDict, PyFloat, PyInt, PyList, PySequence, PyString, PyTuple, PyType};
+use pyo3::{CastError, PyTypeInfo, intern};
+
+use crate::decode::decode;
+
+/// Room for the JSON text of most values, so that it is written without growing.
+const CAPACITY: usize = 256;
+
+/// Appends the JSON text of `value` to `text`, which stays as it was after an error.
+///
+/// `None`, `bool`, `int`, `float`, `str`, `list`, `tuple`, `dict` and their subclasses are
+/// accepted. The keys of a dict may be `str`, `int`, `float`, `bool` or `None`; what is not a
+/// `str` becomes the string that `json.dumps` makes of it.
+///
+/// # Errors
+///
+/// - `TypeError`: another type, of a value or of a key.
+/// - `ValueError`: NaN or an infinity; two keys of a dict that become the same string; more than
+///   [`MAX_DEPTH`] levels; a container that contains itself; an `int` with more digits than
+///   `sys.set_int_max_str_digits` allows.
+/// - `RuntimeError`: a list or dict changed during the walk.
+/// - Whatever the Python code of a subclass raises.
+pub fn encode(value: &Bound<'_, PyAny>, text: &mut String) -> PyResult<()> {
+    let mut json = Vec::with_capacity(CAPACITY);
+    write_value(value, None, &mut json).map_err(|refusal| refusal.into_error(value.py()))?;
+    text.push_str(as_text(&json));
+    Ok(())
+}
+
+/// Appends the JSON text of a `str` to `text`: in quotes, with escapes where JSON needs them.
+///
+/// A `str` with lone surrogates, which UTF-8 cannot hold, is spelled in ASCII with `\u` escapes.
+///
+/// # Errors
+///
+/// Only what the interpreter itself raises, such as `MemoryError`.
+pub fn encode_string(value: &Bound<'_, PyString>, text: &mut String) -> PyResult<()> {
+    let mut json = Vec::new();
+    write_string(value, &mut json)?;
+    text.push_str(as_text(&json));
+    Ok(())
+}
+
+fn as_text(json: &[u8]) -> &str {
+    str::from_utf8(json).expect("only whole characters are written")
+}
+
+/// The outcome of a step of the walk. The error is boxed to keep the good path narrow.
+type Walked<T = ()> = Result<T, Box<Refusal>>;
+
+fn write_value(
+    value: &Bound<'_, PyAny>,
+    parent: Option<&Level<'_, '_>>,
+    json: &mut Vec<u8>,
+) -> Walked {
+    if let Ok(string) = value.cast::<PyString>() {
+        write_string(string, json)?;
+    } else if value.is_none() {
+        json.extend_from_slice(b"null");
+    } else if let Ok(truth) = value.cast::<PyBool>() {
+        // Before `int`, of which `bool` is a subclass.
+        write_bool(truth, json);
+    } else if let Ok(int) = value.cast::<PyInt>() {
+        write_int(int, json)?;
+    } else if let Ok(float) = value.cast::<PyFloat>() {
+        write_float(float, json)?;
+    } else if let Ok(dict) = value.cast::<PyDict>() {
+        write_dict(dict, &Level::enter(value, parent)?, json)?;
+    } else if let Ok(list) = value.cast::<PyList>() {
+        write_list(list.as_sequence(), &Level::enter(value, parent)?, json)?;
+    } else if let Ok(tuple) = value.cast::<PyTuple>() {
+        write_list(tuple.as_sequence(), &Level::enter(value, parent)?, json)?;
+    } else {
+        return Err(refuse_type(value).into());
+    }
+    Ok(())
+}
+
+/// Writes a list or tuple.
+fn write_list(
+    sequence: &Bound<'_, PySequence>,
+    level: &Level<'_, '_>,
+    json: &mut Vec<u8>,
+) -> Walked {
+    let listed;
+    let items = if sequence.is_exact_instance_of::<PyList>()
+        || sequence.is_exact_instance_of::<PyTuple>()
+    {
+        sequence
+    } else {
+        // A subclass may have its own idea of its items.
+        listed = sequence.to_list()?.into_sequence();
+        &listed
+    };
+    let changed = || PyRuntimeError::new_err("the list changed while it was being stored");
+    let length = items.len()?;
+    json.push(b'[');
+    for index in 0..length {
+        if index > 0 {
+            json.extend_from_slice(b", ");
+        }
+        let item = items.get_item(index).map_err(|_| changed())?;
+        write_value(&item, Some(level), json)
+            .map_err(|refusal| refusal.inside(format!("[{index}]")))?;
+    }
+    if items.len()? != length {
+        return Err(changed().into());
+    }
+    json.push(b']');
+    Ok(())
+}
+
+fn write_dict(dict: &Bound<'_, PyDict>, level: &Level<'_, '_>, json: &mut Vec<u8>) -> Walked {
+    let entries = Entries::of(dict)?;
+    let mut own_characters = true;
+    let mut separator: &[u8] = b"";
+    json.push(b'{');
+    entries.visit(|key, value| {
+        json.extend_from_slice(separator);
+        separator = b", ";
+        let key_start = json.len();
+        own_characters &= write_key(key, json)? == Spelling::OwnCharacters;
+        let key_end = json.len();
+        json.extend_from_slice(b": ");
+        write_value(value, Some(level), json)
+            .map_err(|refusal| refusal.inside(key_step(as_text(&json[key_start..key_end]))))
+    })?;
+    json.push(b'}');
+    if own_characters {
+        // A dict has no two keys with the same characters.
+        Ok(())
+    } else {
+        refuse_same_keys(&entries)
+    }
+}
+
+/// How a `str` or a key was spelled.
+#[derive(PartialEq)]
+enum Spelling {
+    /// As the characters of the `str` itself.
+    OwnCharacters,
+    /// As a `str` whose lone surrogates are `\u` escapes.
+    Surrogates,
+    /// As the string that stands for a key of another type.
+    Converted,
+}
+
+/// Writes a key the way `json.dumps` spells it.
+fn write_key(key: &Bound<'_, PyAny>, json: &mut Vec<u8>) -> Walked<Spelling> {
+    if let Ok(string) = key.cast::<PyString>() {
+        return Ok(write_string(string, json)?);
+    }
+    json.push(b'"');
+    if key.is_none() {
+        json.extend_from_slice(b"null");
+    } else if let Ok(truth) = key.cast::<PyBool>() {
+        write_bool(truth, json);
+    } else if let Ok(int) = key.cast::<PyInt>() {
+        write_int(int, json)?;
+    } else if let Ok(float) = key.cast::<PyFloat>() {
+        refuse_non_finite(float.value())?;
+        json.extend_from_slice(plain_repr(float)?.to_str()?.as_bytes());
+    } else {
+        return Err(PyTypeError::new_err(format!(
+            "keys must be str, int, float, bool or None, not {}",
+            type_name(key)
+        ))
+        .into());
+    }
+    json.push(b'"');
+    Ok(Spelling::Converted)
+}
+
+/// Refuses a dict of which a reader of the file would see only the last of several entries.
+fn refuse_same_keys(entries: &Entries<'_>) -> Walked {
+    let mut seen = HashSet::new();
+    entries.visit(|key, _| {
+        let mut spelled = Vec::new();
+        if write_key(key, &mut spelled)? == Spelling::Surrogates {
+            // Two surrogates side by side are read back as the one character they stand for.
+            let read_back = decode(key.py(), as_text(&spelled))?;
+            spelled.clear();
+            write_string(read_back.cast::<PyString>()?, &mut spelled)?;
+        }
+        if let Some(spelled) = seen.replace(spelled) {
+            let spelled = as_text(&spelled);
+            return Err(PyValueError::new_err(format!(
+                "more than one key becomes the string {spelled}, and only one could be read back"
+            ))
+            .into());
+        }
+        Ok(())
+    })
+}
+
+fn write_string(string: &Bound<'_, PyString>, json: &mut Vec<u8>) -> PyResult<Spelling> {
+    static ESCAPE: PyOnceLock<Py<PyAny>> = PyOnceLock::new();
+
+    let py = string.py();
+    match string.to_str() {
+        Ok(characters) => {
+            serde_json::to_writer(json, characters).expect("a string always has JSON text");
+            Ok(Spelling::OwnCharacters)
+        }
+        Err(error) if error.is_instance_of::<PyUnicodeEncodeError>(py) => {
+            let escaped =
+                ESCAPE.import(py, "json.encoder", "encode_basestring_ascii")?.call1((string,))?;
+            json.extend_from_slice(escaped.cast::<PyString>()?.to_str()?.as_bytes());
+            Ok(Spelling::Surrogates)
+        }
+        Err(error) => Err(error),
+    }
+}
+
+fn write_bool(truth: &Bound<'_, PyBool>, json: &mut Vec<u8>) {
+    json.extend_from_slice(if truth.is_true() { b"true" } else { b"false" });
+}
+
+fn write_int(int: &Bound<'_, PyInt>, json: &mut Vec<u8>) -> PyResult<()> {
+    if let Ok(small) = int.extract::<i64>() {
+        serde_json::to_writer(json, &small).expect("an integer always has JSON text");
+    } else {
+        json.extend_from_slice(plain_repr(int)?.to_str()?.as_bytes());
+    }
+    Ok(())
+}
+
+fn write_float(float: &Bound<'_, PyFloat>, json: &mut Vec<u8>) -> PyResult<()> {
+    let number = float.value();
+    refuse_non_finite(number)?;
+    serde_json::to_writer(json, &number).expect("a finite number always has JSON text");
+    Ok(())
+}
+
+/// What the built-in type `T` says of `number`, whatever a subclass makes of `__repr__`.
+fn plain_repr<'py, T: PyTypeInfo>(number: &Bound<'py, T>) -> PyResult<Bound<'py, PyString>> {
+    let py = number.py();
+    let text = py.get_type::<T>().call_method1(intern!(py, "__repr__"), (number,))?;
+    Ok(text.cast_into()?)
+}
+
+fn refuse_non_finite(number: f64) -> PyResult<()> {
+    if number.is_finite() {
+        return Ok(());
+    }
+    Err(PyValueError::new_err(format!("cannot store {number}: the file would not be JSON")))
+}
+
+/// A container on the way from the root of the value down to where the walk is.
+struct Level<'a, 'py> {
+    container: &'a Bound<'py, PyAny>,
+    parent: Option<&'a Level<'a, 'py>>,
+    depth: usize,
+}
+
+impl<'a, 'py> Level<'a, 'py> {
+    /// Steps down into `container`, unless that leads in a circle or too deep.
+    fn enter(
+        container: &'a Bound<'py, PyAny>,
+        parent: Option<&'a Level<'a, 'py>>,
+    ) -> PyResult<Self> {
+        if successors(parent, |level| level.parent).any(|level| level.container.is(container)) {
+            return Err(PyValueError::new_err(format!(
+                "this {} contains itself",
+                type_name(container)
+            )));
+        }
+        let depth = parent.map_or(1, |level| level.depth + 1);
+        if depth > MAX_DEPTH {
+            return Err(PyValueError::new_err(format!(
+                "lists and dicts are nested more than {MAX_DEPTH} deep"
+            )));
+        }
+        Ok(Self { container, parent, depth })
+    }
+}
+
+/// The entries of a dict in the order in which they are written.
+enum Entries<'py> {
+    Dict(Bound<'py, PyDict>),
+    /// What `items()` of a subclass returned, which need not be what its hash table holds: an
+    /// `OrderedDict` keeps its order elsewhere.
+    Items(Bound<'py, PyList>),
+}
+
+impl<'py> Entries<'py> {
+    fn of(dict: &Bound<'py, PyDict>) -> PyResult<Self> {
+        if dict.is_exact_instance_of::<PyDict>() {
+            Ok(Self::Dict(dict.clone()))
+        } else {
+            Ok(Self::Items(dict.as_mapping().items()?))
+        }
+    }
+
+    fn visit(
+        &self,
+        mut visitor: impl FnMut(&Bound<'py, PyAny>, &Bound<'py, PyAny>) -> Walked,
+    ) -> Walked {
+        match self {
+            Self::Dict(dict) => {
+                let changed =
+                    || PyRuntimeError::new_err("the dict changed while it was being stored");
+                // The iterator panics when the dict has another length than at its start, or when
+                // it is asked again after it has returned more entries than that.
+                let length = dict.len();
+                let mut entries = dict.iter();
+                for _ in 0..length {
+                    if dict.len() != length {
+                        return Err(changed().into());
+                    }
+                    let (key, value) = entries.next().ok_or_else(changed)?;
+                    visitor(&key, &value)?;
+                }
+                if dict.len() != length || entries.next().is_some() {
+                    return Err(changed().into());
+                }
+            }
+            Self::Items(items) => {
+                for item in items {
+                    let (key, value) = item.extract::<(Bound<'_, PyAny>, Bound<'_, PyAny>)>()?;
+                    visitor(&key, &value)?;
+                }
+            }
+        }
+        Ok(())
+    }
+}
+
+/// An error on its way from the place it is about up to the root of the value.
+struct Refusal {
+    error: PyErr,
+    /// The steps of the place, the innermost first.
+    steps: Vec<String>,
+}
+
+impl From<PyErr> for Box<Refusal> {
+    fn from(error: PyErr) -> Self {
+        Box::new(Refusal { error, steps: Vec::new() })
+    }
+}
+
+impl From<CastError<'_, '_>> for Box<Refusal> {
+    fn from(error: CastError<'_, '_>) -> Self {
+        PyErr::from(error).into()
+    }
+}
+
+impl Refusal {
+    /// The same refusal, seen from the container that `step` leads out of.
+    fn inside(mut self: Box<Self>, step: String) -> Box<Self> {
+        self.steps.push(step);
+        self
+    }
+
+    /// The error for the caller, with the place in front of its message.
+    fn into_error(self, py: Python<'_>) -> PyErr {
+        let class = self.error.get_type(py);
+        let takes_a_message = class.is(py.get_type::<PyTypeError>())
+            || class.is(py.get_type::<PyValueError>())
+            || class.is(py.get_type::<PyRuntimeError>());
+        if !takes_a_message {
+            // Other classes come from the user's own code and may be made of anything.
+            return self.error;
+        }
+        let mut message = String::from("$");
+        message.extend(self.steps.into_iter().rev());
+        message.push_str(": ");
+        message.push_str(&self.error.value(py).to_string());
+        let error = PyErr::from_type(class, message);
+        if self.error.traceback(py).is_some() {
+            // It was raised in Python code: keep the lines that lead there.
+            error.set_cause(py, Some(self.error));
+        }
+        error
+    }
+}
+
+/// The step to the entry under a key with the JSON text `key`: `.name` or `["any text"]`.
+fn key_step(key: &str) -> String {
+    let name = key.trim_matches('"');
+    let is_identifier = name.starts_with(|first: char| first.is_alphabetic() || first == '_')
+        && name.chars().all(|other| other.is_alphanumeric() || other == '_');
+    if is_identifier { format!(".{name}") } else { format!("[{key}]") }
+}
+
+fn refuse_type(value: &Bound<'_, PyAny>) -> PyErr {
+    let mut message = format!("{} has no JSON form", type_name(value));
+    let advice = value.get_type().mro().iter().find_map(|class| {
+        let name = class.cast::<PyType>().ok()?.fully_qualified_name().ok()?;
+        what_to_store_instead(name.to_str().ok()?)
+    });
+    if let Some(advice) = advice {
+        message.push_str("; store ");
+        message.push_str(advice);
+        message.push_str(" instead");
+    }
+    PyTypeError::new_err(message)
+}
+
+/// Advice for the types that people try to store most.
+fn what_to_store_instead(class: &str) -> Option<&'static str> {
+    Some(match class {
+        "datetime.datetime" => "`value.isoformat()` or `value.timestamp()`",
+        "datetime.date" | "datetime.time" => "`value.isoformat()`",
+        "datetime.timedelta" => "`value.total_seconds()`",
+        "set" | "frozenset" | "collections.deque" | "range" | "generator" | "dict_keys"
+        | "dict_values" => "`list(value)`",
+        "bytes" | "bytearray" => "`value.decode()` or `base64.b64encode(value).decode()`",
+        "decimal.Decimal" => "`str(value)` or `float(value)`",
+        "uuid.UUID" | "pathlib.PurePath" | "pathlib._local.PurePath" => "`str(value)`",
+        "enum.Enum" => "`value.value` or `value.name`",
+        "coroutine" => "what `await` returns",
+        "numpy.generic" => "`value.item()`",
+        "numpy.ndarray" => "`value.tolist()`",
+        _ => return None,
+    })
+}
+
+fn type_name(value: &Bound<'_, PyAny>) -> String {
+    match value.get_type().fully_qualified_name() {
+        Ok(name) => name.to_string(),
+        // A class can have anything for a module and still deserves to be refused as what it is.
+        Err(_) => String::from("this object"),
+    }
+}

@@ -1,0 +1,29 @@
+//! The Python binding: arguments, conversion and awaiting. The store itself is the crate `aiokv`;
+//! the class that people import is in `python/aiokv`.
+
+mod answer;
+mod decode;
+mod encode;
+mod error;
+mod store;
+mod view;
+
+/// The native part of the package `aiokv`. Private; use the package.
+#[pyo3::pymodule]
+mod _aiokv {
+    use pyo3::prelude::*;
+
+    #[pymodule_export]
+    use super::store::{Pending, Store, settle_all};
+
+    #[pymodule_export]
+    const MAX_DEPTH: usize = aiokv::MAX_DEPTH;
+
+    #[pymodule_init]
+    fn init(module: &Bound<'_, PyModule>) -> PyResult<()> {
+        module.add("__version__", env!("CARGO_PKG_VERSION"))?;
+        // Fails only if the process has a logger already, which then gets the records.
+        let _ = pyo3_log::Logger::new(module.py(), pyo3_log::Caching::Nothing)?.install();
+        Ok(())
+    }
+}

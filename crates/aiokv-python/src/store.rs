@@ -1,0 +1,139 @@
+//! The store as Python sees it: arguments in, values or futures out.
+
+use std::borrow::Cow;
+use std::ffi::OsStr;
+use std::path::PathBuf;
+
+use aiokv::{AioKv, Entry, Operation, Options, decode_key};
+use pyo3::exceptions::{PyTypeError, PyUnicodeEncodeError, PyValueError};
+use pyo3::prelude::*;
+use pyo3::types::PyString;
+
+use crate::answer::Awaited;
+use crate::decode::decode;
+use crate::encode::{encode, encode_string};
+use crate::error::exception;
+
+/// The native half of `AioKV`. Every method returns at once: a value, or an asyncio future.
+#[pyclass(frozen, module = "aiokv._aiokv")]
+pub(crate) struct Store(AioKv);
+
+/// What `get` returns when it has to wait: no value is ever of this type.
+#[pyclass(frozen, module = "aiokv._aiokv")]
+pub(crate) struct Pending {
+    /// The asyncio future of the value.
+    #[pyo3(get)]
+    future: Py<PyAny>,
+}
+
+#[pymethods]
+impl Store {
+    #[new]
+    fn new(path: PathBuf, fsync: bool) -> PyResult<Self> {
+        let options = Options::default().fsync(fsync);
+        let store = AioKv::with_options(path, options);
+        store.map(Self).map_err(|error| PyValueError::new_err(error.to_string()))
+    }
+
+    /// The absolute path of the file.
+    #[getter]
+    fn path(&self) -> &OsStr {
+        self.0.path().as_os_str()
+    }
+
+    /// The value of a key, or `default`, or a `Pending`.
+    fn get(&self, key: &Bound<'_, PyAny>, default: Py<PyAny>) -> PyResult<Py<PyAny>> {
+        let py = key.py();
+        let key = key_bytes(key)?;
+        match self.0.get_now(&key) {
+            Some(Some(entry)) => decode(py, entry.value_text()).map(Bound::unbind),
+            Some(None) => Ok(default),
+            None => {
+                let future = self.ask(py, Operation::Get((*key).into()), Some(default))?;
+                Ok(Py::new(py, Pending { future })?.into_any())
+            }
+        }
+    }
+
+    /// A future of None.
+    fn set(&self, key: &Bound<'_, PyAny>, value: &Bound<'_, PyAny>) -> PyResult<Py<PyAny>> {
+        let mut key_text = String::new();
+        encode_string(key_string(key)?, &mut key_text)?;
+        let mut value_text = String::new();
+        encode(value, &mut value_text)?;
+        self.ask(key.py(), Operation::Set(Entry::new(&key_text, &value_text)), None)
+    }
+
+    /// A future of None.
+    fn delete(&self, key: &Bound<'_, PyAny>) -> PyResult<Py<PyAny>> {
+        let operation = Operation::Delete((*key_bytes(key)?).into());
+        self.ask(key.py(), operation, None)
+    }
+
+    /// A future of a `ViewBuilder`.
+    fn get_all(&self, py: Python<'_>) -> PyResult<Py<PyAny>> {
+        self.ask(py, Operation::GetAll, None)
+    }
+
+    /// A future of None.
+    fn clear(&self, py: Python<'_>) -> PyResult<Py<PyAny>> {
+        self.ask(py, Operation::Clear, None)
+    }
+
+    /// A future of None, resolved when every operation started before is decided.
+    fn settle(&self, py: Python<'_>) -> PyResult<Py<PyAny>> {
+        self.ask(py, Operation::Settle, None)
+    }
+
+    /// Lets go of the file. The next operation opens it again.
+    fn let_go(&self) {
+        self.0.let_go();
+    }
+}
+
+impl Store {
+    fn ask(
+        &self,
+        py: Python<'_>,
+        operation: Operation,
+        default: Option<Py<PyAny>>,
+    ) -> PyResult<Py<PyAny>> {
+        let awaited = Awaited::new(py, default)?;
+        let future = awaited.future(py);
+        let submitted = self.0.submit(operation, Box::new(awaited));
+        submitted.map(|()| future).map_err(|error| exception(py, &error))
+    }
+}
+
+/// Waits until every operation that was started in this process is decided.
+#[pyfunction]
+pub(crate) fn settle_all(py: Python<'_>) {
+    py.detach(aiokv::settle_all);
+}
+
+fn key_string<'key, 'py>(key: &'key Bound<'py, PyAny>) -> PyResult<&'key Bound<'py, PyString>> {
+    key.cast::<PyString>().map_err(|_| {
+        let message = match key.get_type().name() {
+            Ok(name) => format!(
+                "a key must be a str, not {name}: convert it, as in `str(message.id)`, \
+                 for writing and for reading"
+            ),
+            Err(error) => return error,
+        };
+        PyTypeError::new_err(message)
+    })
+}
+
+/// The key in UTF-8, where it stands, or, with lone surrogates, as the engine spells them.
+fn key_bytes<'key>(key: &'key Bound<'_, PyAny>) -> PyResult<Cow<'key, [u8]>> {
+    let key = key_string(key)?;
+    match key.to_str() {
+        Ok(text) => Ok(Cow::Borrowed(text.as_bytes())),
+        Err(error) if error.is_instance_of::<PyUnicodeEncodeError>(key.py()) => {
+            let mut text = String::new();
+            encode_string(key, &mut text)?;
+            Ok(Cow::Owned(decode_key(&text).into_owned()))
+        }
+        Err(error) => Err(error),
+    }
+}

@@ -1,0 +1,307 @@
+//! The writer: takes what waits in the queue as one batch, commits it and answers everybody.
+//!
+//! A commit takes the lock of the file, makes memory agree with the file, evaluates the batch on
+//! that, replaces the file once, and only then changes memory and answers. If anything fails, every
+//! write of the batch gets the error, and memory and file hold the old state.
+//!
+//! One thread per file runs this, so nothing here is ever concurrent with itself. Memory changes
+//! nowhere else.
+
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::{Arc, RwLock, RwLockReadGuard};
+use std::time::{Duration, Instant};
+
+use crate::entry::Entry;
+use crate::error::{Error, Result};
+use crate::operation::{Answer, Operation};
+use crate::queue::{Queue, Submission, Wake};
+use crate::snapshot;
+use crate::state::{Changes, State};
+use crate::state_file::{Failure, Lock, LockedFile, StateFile, Version};
+use crate::storage::Metadata;
+
+/// The pauses between two attempts to take a lock that another process holds: short at first,
+/// because a commit takes less than a millisecond, then doubled up to the maximum.
+const LOCK_PAUSE_MIN: Duration = Duration::from_micros(100);
+const LOCK_PAUSE_MAX: Duration = Duration::from_millis(2);
+
+/// What memory holds, shared between the writer and those who read.
+#[derive(Default)]
+pub(crate) struct Memory {
+    current: RwLock<Current>,
+    /// The writer holds the lock of the file and memory agrees with the file, so nobody else's
+    /// change can be missed, and looking at the file would only show the writer's own.
+    is_newest: AtomicBool,
+}
+
+/// The state and the content of the file that it was read from or written to.
+struct Current {
+    state: State,
+    version: Version,
+    /// Whether that content is known to survive a loss of power.
+    durable: bool,
+}
+
+impl Default for Current {
+    fn default() -> Self {
+        Self { state: State::default(), version: Version::Unknown, durable: false }
+    }
+}
+
+impl Memory {
+    /// The entry of a key, or `None` if memory does not hold the newest content of the file.
+    pub(crate) fn get(&self, file: &StateFile, key: &[u8]) -> Option<Option<Entry>> {
+        let current = self.read();
+        // The look is one metadata call on an open file. It is made under the lock so that the
+        // state is the one that was looked at; only the writer ever waits for that.
+        let newest = self.is_newest.load(Ordering::Acquire) || file.is_current(&current.version);
+        newest.then(|| current.state.get(key).cloned())
+    }
+
+    fn read(&self) -> RwLockReadGuard<'_, Current> {
+        self.current.read().expect(NOT_POISONED)
+    }
+
+    /// Replaces everything. The old state is dropped after the lock was released: it may be large.
+    fn replace(&self, current: Current) {
+        let mut guard = self.current.write().expect(NOT_POISONED);
+        let old = std::mem::replace(&mut *guard, current);
+        drop(guard);
+        drop(old);
+    }
+
+    fn install(&self, changes: Changes, version: Version, durable: bool) {
+        let mut guard = self.current.write().expect(NOT_POISONED);
+        let old = guard.state.install(changes);
+        guard.version = version;
+        guard.durable = durable;
+        drop(guard);
+        drop(old);
+    }
+
+    fn set_durable(&self) {
+        self.current.write().expect(NOT_POISONED).durable = true;
+    }
+
+    fn forget(&self) {
+        self.current.write().expect(NOT_POISONED).version = Version::Unknown;
+    }
+}
+
+const NOT_POISONED: &str = "nothing panics while memory is locked";
+
+/// Carries out batches on one file.
+pub(crate) struct Writer<'engine> {
+    pub(crate) queue: &'engine Queue,
+    pub(crate) memory: &'engine Memory,
+    pub(crate) file: &'engine StateFile,
+}
+
+/// The outcome of one attempt to commit.
+enum Attempt {
+    /// The answers, in the order of the batch.
+    Done(Vec<Result<Answer>>),
+    /// Another process holds the lock of this file.
+    Busy(Metadata),
+    /// Another process changed what the attempt was based on.
+    Again,
+}
+
+impl Writer<'_> {
+    /// Carries out a batch and answers every operation in it.
+    pub(crate) fn run(&self, batch: Vec<Submission>) {
+        let (free, mut batch): (Vec<_>, Vec<_>) = batch.into_iter().partition(Submission::is_free);
+        self.answer_reads(free);
+        let mut pause = LOCK_PAUSE_MIN;
+        while !batch.is_empty() {
+            match self.attempt(&batch) {
+                Ok(Attempt::Done(answers)) => return answer(self.queue, batch, answers),
+                Ok(Attempt::Again) => {}
+                Ok(Attempt::Busy(holder)) => {
+                    // Reads go on while the writes wait.
+                    let free = self.queue.take_free(pause);
+                    self.answer_reads(free);
+                    batch = self.give_up_late(batch, &holder);
+                    pause = LOCK_PAUSE_MAX.min(pause * 2);
+                }
+                Err(error) => return self.fail(batch, &error),
+            }
+        }
+    }
+
+    /// Tries to commit a batch. An error is the answer to every write in it.
+    fn attempt(&self, batch: &[Submission]) -> Result<Attempt> {
+        let known = self.memory.read().version.clone();
+        let locked = match self.file.try_lock(&known)? {
+            Lock::Taken(locked) => Some(locked),
+            Lock::Missing => None,
+            Lock::Busy(holder) => return Ok(Attempt::Busy(holder)),
+        };
+        drop(known);
+        let damage = self.refresh(locked.as_ref()).err();
+        let _newest = (locked.is_some() && damage.is_none()).then(|| Newest::new(self.memory));
+        let (answers, changes) = self.evaluate(batch, damage);
+        let fsync = batch.iter().any(|submission| submission.fsync);
+        match changes.map_or(Ok(()), |changes| self.write(locked, changes, fsync)) {
+            Ok(()) => Ok(Attempt::Done(answers)),
+            Err(Failure::Busy(holder)) => Ok(Attempt::Busy(holder)),
+            Err(Failure::Raced) => Ok(Attempt::Again),
+            Err(Failure::Unchanged(error)) => Err(error),
+            Err(Failure::NotDurable(error)) => {
+                // What the disk holds is not known. It is read again, never assumed.
+                self.memory.forget();
+                Err(error)
+            }
+        }
+    }
+
+    /// Makes memory agree with the file: with the locked one, or with whatever is there now.
+    fn refresh(&self, locked: Option<&LockedFile>) -> Result<()> {
+        let known = self.memory.read().version.clone();
+        let (content, version) = match locked {
+            Some(locked) if locked.has(&known) => return Ok(()),
+            Some(locked) => self.file.read_locked(locked)?,
+            None if self.file.is_current(&known) => return Ok(()),
+            None => self.file.read()?,
+        };
+        let state = match version {
+            Version::Missing => State::default(),
+            _ => snapshot::decode(&content, self.file.path())?,
+        };
+        self.memory.replace(Current { state, version, durable: false });
+        Ok(())
+    }
+
+    /// The answers of a batch if it is committed, and what there is to commit. From a damaged
+    /// file there is a way out: clearing needs no readable file.
+    fn evaluate(
+        &self,
+        batch: &[Submission],
+        mut damage: Option<Error>,
+    ) -> (Vec<Result<Answer>>, Option<Changes>) {
+        let current = self.memory.read();
+        let mut draft = current.state.draft();
+        let answers = batch.iter().map(|Submission { operation, .. }| {
+            if matches!(operation, Operation::Clear) {
+                damage = None;
+            }
+            match (&damage, operation) {
+                (Some(error), operation) if operation.needs_state() => Err(error.clone()),
+                _ => Ok(operation.evaluate(&mut draft)),
+            }
+        });
+        let answers = answers.collect();
+        (answers, damage.is_none().then(|| draft.finish()))
+    }
+
+    /// Makes changes the file, then the memory.
+    fn write(
+        &self,
+        locked: Option<LockedFile>,
+        changes: Changes,
+        fsync: bool,
+    ) -> Result<(), Failure> {
+        if !changes.any() {
+            return self.make_durable(fsync);
+        }
+        if changes.leave_nothing() {
+            self.file.remove(locked, fsync)?;
+            self.memory.install(changes, Version::Missing, fsync);
+            return Ok(());
+        }
+        let content = snapshot::encode(changes.view());
+        let replacement = self.file.replace(locked.as_ref(), &content, fsync)?;
+        self.memory.install(changes, replacement.version(), fsync);
+        let compacted = self.memory.read().state.compacted();
+        if let Some(state) = compacted {
+            let version = replacement.version();
+            self.memory.replace(Current { state, version, durable: fsync });
+        }
+        Ok(())
+    }
+
+    /// A change that changes nothing, such as deleting an absent key, is acknowledged like any
+    /// other. What it found may come from a process that died before it could flush it.
+    fn make_durable(&self, fsync: bool) -> Result<(), Failure> {
+        let (version, durable) = {
+            let current = self.memory.read();
+            (current.version.clone(), current.durable)
+        };
+        if fsync && !durable {
+            self.file.flush(&version).map_err(Failure::NotDurable)?;
+            self.memory.set_durable();
+        }
+        Ok(())
+    }
+
+    fn answer_reads(&self, reads: Vec<Submission>) {
+        if reads.is_empty() {
+            return;
+        }
+        let damage = self.refresh(None).err();
+        let (answers, _) = self.evaluate(&reads, damage);
+        answer(self.queue, reads, answers);
+    }
+
+    /// Tells every write of a batch that it failed. Its reads see the state without those writes.
+    fn fail(&self, batch: Vec<Submission>, error: &Error) {
+        let (writes, reads): (Vec<_>, Vec<_>) =
+            batch.into_iter().partition(|submission| submission.operation.is_write());
+        let answers = writes.iter().map(|_| Err(error.clone())).collect();
+        answer(self.queue, writes, answers);
+        self.answer_reads(reads);
+    }
+
+    /// Ends the writes that have waited for the lock for too long.
+    fn give_up_late(&self, batch: Vec<Submission>, holder: &Metadata) -> Vec<Submission> {
+        let now = Instant::now();
+        let (late, rest): (Vec<_>, Vec<_>) = batch.into_iter().partition(|submission| {
+            submission.operation.is_write()
+                && now.duration_since(submission.started) >= submission.lock_timeout
+        });
+        if late.is_empty() {
+            return rest;
+        }
+        let holder = self.file.lock_holder(holder);
+        let locked = |submission: &Submission| Error::Locked {
+            path: self.file.path().to_owned(),
+            waited: submission.lock_timeout,
+            holder,
+        };
+        let answers = late.iter().map(|submission| Err(locked(submission))).collect();
+        answer(self.queue, late, answers);
+        rest
+    }
+}
+
+/// Gives the answers, in the order of the operations, and then wakes those who wait.
+pub(crate) fn answer(queue: &Queue, batch: Vec<Submission>, answers: Vec<Result<Answer>>) {
+    queue.decide(&batch);
+    let mut wakes: Vec<Arc<dyn Wake>> = Vec::new();
+    for (submission, answer) in batch.into_iter().zip(answers) {
+        if let Some(wake) = submission.waiter.answer(answer)
+            && !wakes.iter().any(|other| Arc::ptr_eq(other, &wake))
+        {
+            wakes.push(wake);
+        }
+    }
+    for wake in wakes {
+        wake.wake();
+    }
+}
+
+/// Marks memory as the newest content while it exists.
+struct Newest<'memory>(&'memory Memory);
+
+impl<'memory> Newest<'memory> {
+    fn new(memory: &'memory Memory) -> Self {
+        memory.is_newest.store(true, Ordering::Release);
+        Self(memory)
+    }
+}
+
+impl Drop for Newest<'_> {
+    fn drop(&mut self) {
+        self.0.is_newest.store(false, Ordering::Release);
+    }
+}

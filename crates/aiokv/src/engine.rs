@@ -1,0 +1,238 @@
+//! One engine per file and process: the queue, the memory and the thread that serves them.
+//!
+//! Stores find their engine by the absolute path they were given, without touching the file
+//! system. The engine's thread finds out which file that is. If another engine has that file
+//! already, because its stores spell the path in another way, the later engine hands everything
+//! over to the earlier one.
+//!
+//! An engine lives as long as a [`Handle`] to it, and then until its queue is empty.
+//!
+//! Lock order: the registry, then a queue. The memory is never locked together with either.
+
+use std::collections::HashMap;
+use std::path::{Path, PathBuf};
+use std::sync::{Arc, LazyLock, Mutex, MutexGuard, OnceLock};
+use std::thread;
+
+use crate::commit::{Memory, Writer, answer};
+use crate::entry::Entry;
+use crate::error::{Error, Result};
+use crate::operation::{Answer, Operation};
+use crate::queue::{Queue, Submission};
+use crate::state_file::StateFile;
+use crate::storage::Storage;
+
+/// A path on a storage; the storage is told by its address, which stays its own while an engine
+/// holds it.
+type Name = (usize, PathBuf);
+
+static REGISTRY: LazyLock<Mutex<Registry>> = LazyLock::new(Mutex::default);
+
+#[derive(Default)]
+struct Registry {
+    /// The engines by the paths that stores were given.
+    engines: HashMap<Name, Registered>,
+    /// The names of the engines by the files that they serve.
+    files: HashMap<Name, Name>,
+}
+
+struct Registered {
+    engine: Arc<Engine>,
+    handles: usize,
+}
+
+struct Engine {
+    name: Name,
+    storage: Arc<dyn Storage>,
+    queue: Queue,
+    memory: Memory,
+    /// Found by the thread before it serves the first batch.
+    file: OnceLock<StateFile>,
+    /// The engine that serves the file instead. The queue is closed once this is set.
+    successor: OnceLock<Handle>,
+}
+
+/// Keeps an engine alive.
+pub(crate) struct Handle(Arc<Engine>);
+
+impl Handle {
+    /// The engine for an absolute path; starts one if there is none.
+    pub(crate) fn open(storage: &Arc<dyn Storage>, path: &Path) -> Result<Self> {
+        let name = (Arc::as_ptr(storage).addr(), path.to_owned());
+        let mut registry = registry();
+        if let Some(handle) = registry.handle(&name) {
+            return Ok(handle);
+        }
+        let engine = Arc::new(Engine {
+            name: name.clone(),
+            storage: Arc::clone(storage),
+            queue: Queue::default(),
+            memory: Memory::default(),
+            file: OnceLock::new(),
+            successor: OnceLock::new(),
+        });
+        let served = Arc::clone(&engine);
+        thread::Builder::new()
+            .name("aiokv".to_owned())
+            .spawn(move || serve(&served))
+            .map_err(Error::io("start a thread for", path))?;
+        let mut registered = Registered { engine, handles: 0 };
+        let handle = registered.handle();
+        registry.engines.insert(name, registered);
+        Ok(handle)
+    }
+
+    /// The entry of a key, if memory holds the newest content of the file and no write that was
+    /// submitted before may change the key. Does not block.
+    pub(crate) fn get(&self, key: &[u8]) -> Option<Option<Entry>> {
+        let file = self.0.file.get()?;
+        if self.0.queue.is_undecided(key) {
+            return None;
+        }
+        self.0.memory.get(file, key)
+    }
+
+    /// Queues an operation.
+    pub(crate) fn submit(&self, submission: Submission) {
+        self.0.submit(submission);
+    }
+
+    /// Whether another engine serves the file, to which [`Handle::open`] leads now.
+    pub(crate) fn is_superseded(&self) -> bool {
+        self.0.successor.get().is_some()
+    }
+}
+
+impl Drop for Handle {
+    fn drop(&mut self) {
+        let mut registry = registry();
+        if let Some(registered) = registry.engines.get_mut(&self.0.name) {
+            registered.handles -= 1;
+            if registered.handles == 0 {
+                self.0.queue.set_abandoned(true);
+            }
+        }
+    }
+}
+
+/// A handle to every engine of the process.
+pub(crate) fn all() -> Vec<Handle> {
+    registry().engines.values_mut().map(Registered::handle).collect()
+}
+
+fn registry() -> MutexGuard<'static, Registry> {
+    REGISTRY.lock().expect("nothing panics while the registry is locked")
+}
+
+impl Registry {
+    /// A handle to the engine that serves the stores of this name.
+    fn handle(&mut self, name: &Name) -> Option<Handle> {
+        let engine = &self.engines.get(name)?.engine;
+        let name = engine.successor.get().map_or(name, |successor| &successor.0.name).clone();
+        self.engines.get_mut(&name).map(Registered::handle)
+    }
+}
+
+impl Registered {
+    fn handle(&mut self) -> Handle {
+        if self.handles == 0 {
+            self.engine.queue.set_abandoned(false);
+        }
+        self.handles += 1;
+        Handle(Arc::clone(&self.engine))
+    }
+}
+
+impl Engine {
+    fn submit(&self, submission: Submission) {
+        if let Err(submission) = self.queue.push(submission) {
+            self.pass_on(submission);
+        }
+    }
+
+    /// Gives a submission to the engine that serves the file instead.
+    fn pass_on(&self, submission: Submission) {
+        if let Some(successor) = self.successor.get() {
+            return successor.submit(submission);
+        }
+        let path = self.name.1.clone();
+        if let Some(wake) = submission.waiter.answer(Err(Error::WriterGone { path })) {
+            wake.wake();
+        }
+    }
+
+    /// Finds the file and makes this engine the one that serves it. `None` if another engine
+    /// does; that is the successor now.
+    fn find_file(&self) -> Result<Option<&StateFile>> {
+        if let Some(file) = self.file.get() {
+            return Ok(Some(file));
+        }
+        let file = StateFile::resolve(Arc::clone(&self.storage), &self.name.1)?;
+        let mut registry = registry();
+        let place = (self.name.0, file.path().to_owned());
+        let first = registry.files.entry(place).or_insert_with(|| self.name.clone()).clone();
+        if first == self.name {
+            drop(registry);
+            return Ok(Some(self.file.get_or_init(|| file)));
+        }
+        let first = registry.engines.get_mut(&first).expect("retires from both maps at once");
+        let successor = self.successor.set(first.handle());
+        successor.unwrap_or_else(|_| unreachable!("a superseded engine serves no batches"));
+        Ok(None)
+    }
+
+    /// Takes the engine out of the registry, unless somebody got a handle to it meanwhile.
+    fn retire(&self) -> bool {
+        let mut registry = registry();
+        if registry.engines.get(&self.name).is_some_and(|registered| registered.handles > 0) {
+            return false;
+        }
+        registry.files.retain(|_, name| *name != self.name);
+        let retired = registry.engines.remove(&self.name);
+        // Dropping the engine may drop a handle, which locks the registry.
+        drop(registry);
+        drop(retired);
+        true
+    }
+}
+
+/// Serves the queue of an engine until nobody is left.
+fn serve(engine: &Engine) {
+    let _closing = CloseQueue(engine);
+    loop {
+        let Some(batch) = engine.queue.take() else {
+            if engine.retire() {
+                return;
+            }
+            continue;
+        };
+        match engine.find_file() {
+            Ok(Some(file)) => {
+                let Engine { queue, memory, .. } = engine;
+                Writer { queue, memory, file }.run(batch);
+            }
+            Ok(None) => {
+                batch.into_iter().for_each(|submission| engine.pass_on(submission));
+                engine.queue.close(|submission| engine.pass_on(submission));
+            }
+            Err(error) => {
+                let answers = batch.iter().map(|submission| match submission.operation {
+                    Operation::Settle => Ok(Answer::Done),
+                    _ => Err(error.clone()),
+                });
+                let answers = answers.collect();
+                answer(&engine.queue, batch, answers);
+            }
+        }
+    }
+}
+
+/// Answers whoever still waits when the thread of an engine ends, which it does only when nobody
+/// is left or through a bug. Nobody is left waiting for ever.
+struct CloseQueue<'engine>(&'engine Engine);
+
+impl Drop for CloseQueue<'_> {
+    fn drop(&mut self) {
+        self.0.queue.close(|submission| self.0.pass_on(submission));
+    }
+}

@@ -1,0 +1,155 @@
+//! The one error type: what failed, where, and what to do about it.
+//!
+//! Errors are cheap to clone, because one failed commit is told to every operation it carried.
+
+use std::fmt;
+use std::io;
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+use std::time::Duration;
+
+use rustix::io::Errno;
+
+/// A `Result` with aiokv's [`Error`].
+pub type Result<T, E = Error> = std::result::Result<T, E>;
+
+/// Why an operation did not happen.
+///
+/// Whatever the variant, the file holds a complete state afterwards and the next operation works
+/// once the cause is gone.
+#[derive(Debug, Clone, thiserror::Error)]
+#[non_exhaustive]
+pub enum Error {
+    /// The operating system refused a call.
+    #[error("cannot {action} `{}`: {source}", path.display())]
+    Io {
+        /// What aiokv was doing, as a verb.
+        action: &'static str,
+        /// The file or directory it was doing it to.
+        path: PathBuf,
+        /// What the operating system said.
+        source: Arc<io::Error>,
+    },
+
+    /// The file is not one complete JSON object. It is left as it is; only `clear` removes it.
+    #[error("{0}")]
+    Corrupt(Arc<Corruption>),
+
+    /// The value cannot be stored; nothing was changed.
+    #[error("{place}: {reason}")]
+    Refused {
+        /// The place inside the value, such as `$.history[3].at`.
+        place: String,
+        /// What is wrong there and what to store instead.
+        reason: String,
+    },
+
+    /// The stored value is not of the type that was asked for.
+    #[error("the value of {key:?} is not of the type asked for: {source}")]
+    Type {
+        /// The key.
+        key: String,
+        /// What the decoder said.
+        source: Arc<serde_json::Error>,
+    },
+
+    /// Another process held the lock of the file for longer than the lock timeout.
+    #[error(
+        "cannot lock `{}`: {} has held its lock for more than {} s",
+        path.display(),
+        holder.map_or("another process".to_owned(), |id| format!("process {id}")),
+        waited.as_secs_f64()
+    )]
+    Locked {
+        /// The file.
+        path: PathBuf,
+        /// How long the operation waited.
+        waited: Duration,
+        /// The process that holds the lock, where the system tells.
+        holder: Option<u32>,
+    },
+
+    /// The thread that writes the file is gone: a bug in aiokv. Nothing more is written through
+    /// this store.
+    #[error("the writer of `{}` stopped unexpectedly", path.display())]
+    WriterGone {
+        /// The file.
+        path: PathBuf,
+    },
+}
+
+/// Where and how a file is damaged.
+#[derive(Debug, Clone)]
+pub struct Corruption {
+    /// The damaged file.
+    pub path: PathBuf,
+    /// What is wrong, without the position.
+    pub problem: String,
+    /// The line of the damage, counted from 1.
+    pub line: usize,
+    /// The column of the damage in characters, counted from 1.
+    pub column: usize,
+    /// The offset of the damage in characters, counted from 0.
+    pub offset: usize,
+    /// The content of the file, with U+FFFD for whatever is not UTF-8.
+    pub content: String,
+}
+
+impl Corruption {
+    /// Describes damage at `position`, a byte offset into `content`.
+    pub(crate) fn new(path: &Path, content: &[u8], position: usize, problem: String) -> Self {
+        let content = String::from_utf8_lossy(content).into_owned();
+        // Damage lies at or before the first byte that is not UTF-8, so the offsets still agree.
+        let mut end = position.min(content.len());
+        while !content.is_char_boundary(end) {
+            end -= 1;
+        }
+        let before = &content[..end];
+        let line_start = before.rfind('\n').map_or(0, |newline| newline + 1);
+        Self {
+            path: path.to_owned(),
+            problem,
+            line: 1 + before.matches('\n').count(),
+            column: 1 + before[line_start..].chars().count(),
+            offset: before.chars().count(),
+            content,
+        }
+    }
+
+    /// What is wrong, in which file and what to do, without the position.
+    pub fn message(&self) -> String {
+        format!(
+            "`{}` is not a valid state file: {}; mend it or put back a copy, or remove it with `clear`",
+            self.path.display(),
+            self.problem
+        )
+    }
+}
+
+impl fmt::Display for Corruption {
+    fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(formatter, "{}: line {} column {}", self.message(), self.line, self.column)
+    }
+}
+
+impl Error {
+    /// The number that the system has for this kind of error (`errno`), where it has one.
+    pub fn errno(&self) -> Option<i32> {
+        let number = match self {
+            Self::Locked { .. } => Errno::TIMEDOUT,
+            Self::Io { source, .. } => match (source.raw_os_error(), source.kind()) {
+                (Some(number), _) => return Some(number),
+                (None, io::ErrorKind::NotFound) => Errno::NOENT,
+                (None, io::ErrorKind::InvalidInput) => Errno::INVAL,
+                (None, _) => Errno::IO,
+            },
+            _ => return None,
+        };
+        Some(number.raw_os_error())
+    }
+
+    /// An [`Error::Io`] for use with `map_err`.
+    pub(crate) fn io(action: &'static str, path: &Path) -> impl FnOnce(io::Error) -> Self {
+        move |source| Self::Io { action, path: path.to_owned(), source: Arc::new(source) }
+    }
+}

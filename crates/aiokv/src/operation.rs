@@ -1,0 +1,74 @@
+//! What a store can be asked to do, and what it answers.
+
+use std::borrow::Cow;
+
+use crate::entry::Entry;
+use crate::state::{Draft, View};
+
+/// A request in the queue. The writer evaluates it on the newest state, so it is not a blind
+/// write: it can look before it changes, and it has an answer.
+#[derive(Debug)]
+pub enum Operation {
+    /// The entry of a key.
+    Get(Box<[u8]>),
+    /// Every entry.
+    GetAll,
+    /// Sets the value of a key.
+    Set(Entry),
+    /// Deletes a key, whether it is there or not.
+    Delete(Box<[u8]>),
+    /// Deletes everything and removes the file. Needs no readable file.
+    Clear,
+    /// Changes nothing; answered once everything before it is.
+    Settle,
+}
+
+/// The result of an [`Operation`].
+pub enum Answer {
+    /// To [`Operation::Get`].
+    Entry(Option<Entry>),
+    /// To [`Operation::GetAll`].
+    View(View),
+    /// To everything else.
+    Done,
+}
+
+/// Which keys an operation may change.
+pub(crate) enum Target<'operation> {
+    Nothing,
+    Key(Cow<'operation, [u8]>),
+    Everything,
+}
+
+impl Operation {
+    pub(crate) fn target(&self) -> Target<'_> {
+        match self {
+            Self::Get(_) | Self::GetAll | Self::Settle => Target::Nothing,
+            Self::Set(entry) => Target::Key(entry.key()),
+            Self::Delete(key) => Target::Key(Cow::Borrowed(key)),
+            Self::Clear => Target::Everything,
+        }
+    }
+
+    pub(crate) fn is_write(&self) -> bool {
+        !matches!(self.target(), Target::Nothing)
+    }
+
+    /// Whether it needs to know what the store holds.
+    pub(crate) fn needs_state(&self) -> bool {
+        !matches!(self, Self::Clear | Self::Settle)
+    }
+
+    /// Carries the operation out on a draft of the newest state.
+    pub(crate) fn evaluate(&self, draft: &mut Draft<'_>) -> Answer {
+        match self {
+            Self::Get(key) => return Answer::Entry(draft.get(key).cloned()),
+            Self::GetAll => return Answer::View(draft.view()),
+            Self::Set(entry) => draft.set(entry.clone()),
+            Self::Delete(key) => draft.delete(key),
+            Self::Clear => draft.clear(),
+            Self::Settle => {}
+        }
+        Answer::Done
+    }
+}

@@ -1,0 +1,215 @@
+//! The JSON file: decoding what people, editors and other programs leave, encoding our layout.
+//!
+//! The file is one JSON object with one entry a line:
+//!
+//! ```text
+//! {
+//!   "last_command": "ping",
+//!   "seen": 1700000000
+//! }
+//! ```
+//!
+//! Decoding indexes the text and builds no values: the text of keys and values is kept as it is.
+
+use std::borrow::Cow;
+use std::fmt;
+use std::path::Path;
+
+use serde::de::{DeserializeSeed, Error as _, MapAccess, Visitor};
+use serde_json::value::RawValue;
+
+use crate::entry::Entry;
+use crate::error::{Corruption, Error, Result};
+use crate::state::{State, View};
+use crate::text::{MAX_DEPTH, mask_non_finite, too_deep};
+
+const BYTE_ORDER_MARK: &str = "\u{feff}";
+
+/// The content of the file that holds the entries of `view`.
+pub(crate) fn encode(view: &View) -> Vec<u8> {
+    if view.is_empty() {
+        return b"{}\n".to_vec();
+    }
+    let bytes = view.iter().map(|entry| entry.line().len() + 4).sum::<usize>();
+    let mut content = Vec::with_capacity(bytes + 4);
+    let mut before = "{\n  ";
+    for entry in view.iter() {
+        content.extend_from_slice(before.as_bytes());
+        content.extend_from_slice(entry.line().as_bytes());
+        before = ",\n  ";
+    }
+    content.extend_from_slice(b"\n}\n");
+    content
+}
+
+/// The state that the content of the file at `path` stands for.
+///
+/// Takes any JSON object, after a byte order mark too, with the numbers `NaN`, `Infinity` and
+/// `-Infinity`. Of a key that occurs twice the last value wins, and a warning is logged.
+pub(crate) fn decode(content: &[u8], path: &Path) -> Result<State> {
+    let corrupt = |position, problem| {
+        let corruption = Corruption::new(path, content, position, problem);
+        Error::Corrupt(corruption.into())
+    };
+    let whole = match std::str::from_utf8(content) {
+        Ok(text) => text,
+        Err(error) => return Err(corrupt(error.valid_up_to(), not_utf8(content))),
+    };
+    let text = whole.strip_prefix(BYTE_ORDER_MARK).unwrap_or(whole);
+    let start = whole.len() - text.len();
+    if text.trim_ascii().is_empty() {
+        let problem = "expected a JSON object, found nothing".to_owned();
+        return Err(corrupt(start, problem));
+    }
+    if let Some(position) = text.find('\0') {
+        let problem = "expected a JSON object, found NUL bytes".to_owned();
+        return Err(corrupt(start + position, problem));
+    }
+    let masked = mask_non_finite(text);
+    let mut loader =
+        Loader { text, masked: &masked, state: State::default(), duplicates: 0, too_deep: None };
+    let mut decoder = serde_json::Deserializer::from_str(&masked);
+    let outcome = loader.deserialize(&mut decoder).and_then(|()| decoder.end());
+    if let Some(position) = loader.too_deep {
+        let problem = format!("lists and objects are nested more than {MAX_DEPTH} deep");
+        return Err(corrupt(start + position, problem));
+    }
+    if let Err(error) = outcome {
+        return Err(corrupt(start + position_of(&error, text), problem_of(&error)));
+    }
+    if loader.duplicates > 0 {
+        log::warn!(
+            "`{}` has {} duplicate key(s); the last value of each wins",
+            path.display(),
+            loader.duplicates
+        );
+    }
+    Ok(loader.state)
+}
+
+/// Feeds the entries of the top-level object to the state.
+struct Loader<'text> {
+    text: &'text str,
+    /// What serde_json sees: `text`, in which non-finite numbers have a mask of the same length.
+    masked: &'text str,
+    state: State,
+    duplicates: usize,
+    too_deep: Option<usize>,
+}
+
+impl<'text> DeserializeSeed<'text> for &mut Loader<'text> {
+    type Value = ();
+
+    fn deserialize<D: serde::Deserializer<'text>>(self, decoder: D) -> Result<(), D::Error> {
+        decoder.deserialize_map(self)
+    }
+}
+
+impl<'text> Visitor<'text> for &mut Loader<'text> {
+    type Value = ();
+
+    fn expecting(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
+        formatter.write_str("a JSON object")
+    }
+
+    fn visit_map<A: MapAccess<'text>>(self, mut map: A) -> Result<(), A::Error> {
+        while let Some(key) = map.next_key::<&RawValue>()? {
+            let value = map.next_value::<&RawValue>()?.get();
+            let position = value.as_ptr() as usize - self.masked.as_ptr() as usize;
+            if let Some(inside) = too_deep(value) {
+                self.too_deep = Some(position + inside);
+                return Err(A::Error::custom("nested too deep"));
+            }
+            let value = &self.text[position..position + value.len()];
+            self.duplicates += usize::from(self.state.load(Entry::new(key.get(), value)));
+        }
+        Ok(())
+    }
+}
+
+/// What serde_json expected, without the position it adds.
+fn problem_of(error: &serde_json::Error) -> String {
+    let message = error.to_string();
+    let position = format!(" at line {} column {}", error.line(), error.column());
+    message.strip_suffix(&position).unwrap_or(&message).to_owned()
+}
+
+/// The byte offset that serde_json means by its line and column.
+fn position_of(error: &serde_json::Error, text: &str) -> usize {
+    if error.is_eof() {
+        return text.len();
+    }
+    let line_start: usize =
+        text.split_inclusive('\n').take(error.line().saturating_sub(1)).map(str::len).sum();
+    line_start + error.column().saturating_sub(1)
+}
+
+/// Says more than "not UTF-8" where the first bytes tell.
+fn not_utf8(content: &[u8]) -> String {
+    let detail: Cow<'_, str> =
+        if content.starts_with(b"\xff\xfe") || content.starts_with(b"\xfe\xff") {
+            "it looks like UTF-16; save it as UTF-8".into()
+        } else {
+            "found a byte that is not UTF-8".into()
+        };
+    format!("expected a JSON object in UTF-8, but {detail}")
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn reencode(content: &str) -> String {
+        let state = decode(content.as_bytes(), Path::new("state.json")).expect("valid");
+        String::from_utf8(encode(&state.draft().view())).expect("UTF-8")
+    }
+
+    fn damage(content: &[u8]) -> Corruption {
+        match decode(content, Path::new("state.json")) {
+            Err(Error::Corrupt(corruption)) => Corruption::clone(&corruption),
+            Err(other) => panic!("not damage: {other}"),
+            Ok(_) => panic!("decoded"),
+        }
+    }
+
+    #[test]
+    fn our_own_layout_is_kept_byte_for_byte() {
+        for content in
+            ["{}\n", "{\n  \"a\": 1\n}\n", "{\n  \"a\": [1, 2],\n  \"b\": {\"c\":null}\n}\n"]
+        {
+            assert_eq!(reencode(content), content);
+        }
+    }
+
+    #[test]
+    fn every_token_keeps_its_spelling() {
+        let content = "\u{feff}{\"caf\\u00e9\":1.50E+2 ,\r\n\"\\ud800\" : \"\\/\\udfff\",\"n\":[NaN,-Infinity],\"b\":100000000000000000000}";
+        assert_eq!(
+            reencode(content),
+            "{\n  \"caf\\u00e9\": 1.50E+2,\n  \"\\ud800\": \"\\/\\udfff\",\n  \"n\": [NaN,-Infinity],\n  \"b\": 100000000000000000000\n}\n"
+        );
+    }
+
+    #[test]
+    fn damage_has_its_place() {
+        let place = |content: &str| {
+            let corruption = damage(content.as_bytes());
+            (corruption.line, corruption.column, corruption.offset)
+        };
+        assert_eq!(place("{\n  \"ä\": 1,\n  \"b\" 2\n}"), (3, 7, 18));
+        assert_eq!(place("{} x"), (1, 4, 3));
+        assert_eq!(place("\u{feff}[]"), (1, 2, 1));
+        assert_eq!(place("{\"a\": [1, 2"), (1, 12, 11));
+        assert_eq!(place(""), (1, 1, 0));
+        assert_eq!(damage(b"{\"a\": \"\xff\"}").offset, 7);
+    }
+
+    #[test]
+    fn the_depth_limit_holds_for_loading() {
+        let nested =
+            |depth: usize| format!("{{\"a\": {}{}}}", "[".repeat(depth), "]".repeat(depth));
+        assert_eq!(reencode(&nested(MAX_DEPTH)).matches('[').count(), MAX_DEPTH);
+        assert_eq!(damage(nested(MAX_DEPTH + 1).as_bytes()).offset, 6 + MAX_DEPTH);
+        assert!(damage("[".repeat(100_000).as_bytes()).problem.contains("JSON object"));
+    }
+}
