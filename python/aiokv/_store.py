@@ -9,7 +9,14 @@ import os
 import time
 from typing import TYPE_CHECKING, Any, Final
 
-from aiokv._aiokv import Pending, Store, settle_all
+from aiokv._aiokv import (
+    Pending,
+    Store,
+    after_fork_in_child,
+    after_fork_in_parent,
+    before_fork,
+    settle_all,
+)
 
 if TYPE_CHECKING:
     from types import TracebackType
@@ -19,6 +26,12 @@ _logger = logging.getLogger("aiokv")
 
 # A process that ends on its own finishes what it started to write.
 atexit.register(settle_all)
+
+os.register_at_fork(
+    before=before_fork,
+    after_in_parent=after_fork_in_parent,
+    after_in_child=after_fork_in_child,
+)
 
 
 class _Now:
@@ -42,14 +55,23 @@ class AioKV:
     the death of the process, but a loss of power may undo it. The file stays complete either way
     on file systems that order a rename after the data, as ext4 and btrfs do by default.
 
+    A change waits at most ``lock_timeout`` seconds for another process that holds the lock of the
+    file, and then raises ``TimeoutError``. Reads do not wait for it.
+
     One store may be used from several tasks, threads and event loops, and any number of stores
     may use one file. Operations take effect in the order in which they were started.
     """
 
     __slots__ = ("__weakref__", "_get", "_store")
 
-    def __init__(self, path: str | os.PathLike[str], *, fsync: bool = True) -> None:
-        self._store = Store(path, fsync)
+    def __init__(
+        self,
+        path: str | os.PathLike[str],
+        *,
+        fsync: bool = True,
+        lock_timeout: float = 10.0,
+    ) -> None:
+        self._store = Store(path, fsync, lock_timeout)
         self._get = self._store.get
 
     async def get(self, key: str, default: Any = None) -> Any:

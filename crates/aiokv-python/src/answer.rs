@@ -77,7 +77,18 @@ impl Waiter for Awaited {
 }
 
 /// The answers that their loops have not been told of.
-static OUTBOX: Mutex<Vec<(Awaited, Result<Answer, Error>)>> = Mutex::new(Vec::new());
+static OUTBOX: Mutex<Vec<Answered>> = Mutex::new(Vec::new());
+
+type Answered = (Awaited, Result<Answer, Error>);
+
+/// Drops the answers without freeing what they hold, which may not be possible any more.
+pub(crate) fn forget_outbox() {
+    std::mem::forget(take_outbox());
+}
+
+fn take_outbox() -> Vec<Answered> {
+    std::mem::take(&mut *OUTBOX.lock().unwrap_or_else(PoisonError::into_inner))
+}
 
 /// Hands the outbox to the event loops.
 struct WakeLoops;
@@ -85,9 +96,8 @@ struct WakeLoops;
 impl Wake for WakeLoops {
     fn wake(&self) {
         let attached = Python::try_attach(|py| {
-            let outbox =
-                std::mem::take(&mut *OUTBOX.lock().unwrap_or_else(PoisonError::into_inner));
-            let mut loops: Vec<(Py<PyAny>, Vec<_>)> = Vec::new();
+            let outbox = take_outbox();
+            let mut loops: Vec<(Py<PyAny>, Vec<Answered>)> = Vec::new();
             for (awaited, answer) in outbox {
                 let event_loop = &awaited.event_loop;
                 match loops.iter_mut().rev().find(|(other, _)| other.is(event_loop)) {
@@ -103,17 +113,15 @@ impl Wake for WakeLoops {
             }
         });
         if attached.is_none() {
-            // The interpreter is ending: nothing of Python's may be touched, or even freed.
-            std::mem::forget(std::mem::take(
-                &mut *OUTBOX.lock().unwrap_or_else(PoisonError::into_inner),
-            ));
+            // The interpreter is ending: nothing of Python's may be touched any more.
+            forget_outbox();
         }
     }
 }
 
 /// What one event loop is told of one batch: called by the loop, it resolves the futures.
 #[pyclass(frozen, module = "aiokv._aiokv")]
-struct Answers(Mutex<Vec<(Awaited, Result<Answer, Error>)>>);
+struct Answers(Mutex<Vec<Answered>>);
 
 #[pymethods]
 impl Answers {

@@ -5,8 +5,9 @@
 //! Every refusal starts with the place inside the value, like `$.history[3].at`; the place is put
 //! together only while an error returns through the levels, so a good value never pays for it.
 //!
-//! Python code can run inside the walk (a subclass with its own `items()`, a finalizer) and change
-//! a container that is being walked. That is an error with a place like any other, never a panic.
+//! Python code can run inside the walk (a subclass with its own `items()`, a finalizer), and other
+//! threads with it. When it changes the length of a container that is being walked, that is an
+//! error with a place like any other; other changes go unnoticed, as they do in a Python loop.
 
 use std::collections::HashSet;
 use std::iter::successors;
@@ -35,7 +36,7 @@ const CAPACITY: usize = 256;
 /// - `ValueError`: NaN or an infinity; two keys of a dict that become the same string; more than
 ///   [`MAX_DEPTH`] levels; a container that contains itself; an `int` with more digits than
 ///   `sys.set_int_max_str_digits` allows.
-/// - `RuntimeError`: a list or dict changed during the walk.
+/// - `RuntimeError`: a list or dict changed its length during the walk.
 /// - Whatever the Python code of a subclass raises.
 pub fn encode(value: &Bound<'_, PyAny>, text: &mut String) -> PyResult<()> {
     let mut json = Vec::with_capacity(CAPACITY);
@@ -144,7 +145,7 @@ fn write_dict(dict: &Bound<'_, PyDict>, level: &Level<'_, '_>, json: &mut Vec<u8
     })?;
     json.push(b'}');
     if own_characters {
-        // A dict has no two keys with the same characters.
+        // A dict cannot hold the same `str` twice.
         Ok(())
     } else {
         refuse_same_keys(&entries)
@@ -158,14 +159,19 @@ enum Spelling {
     OwnCharacters,
     /// As a `str` whose lone surrogates are `\u` escapes.
     Surrogates,
-    /// As the string that stands for a key of another type.
+    /// As the string that stands for a key of another type. A subclass of `str` counts as one: it
+    /// may compare as it likes, so that equal characters are two keys.
     Converted,
 }
 
 /// Writes a key the way `json.dumps` spells it.
 fn write_key(key: &Bound<'_, PyAny>, json: &mut Vec<u8>) -> Walked<Spelling> {
     if let Ok(string) = key.cast::<PyString>() {
-        return Ok(write_string(string, json)?);
+        let spelling = write_string(string, json)?;
+        if spelling == Spelling::OwnCharacters && !string.is_exact_instance_of::<PyString>() {
+            return Ok(Spelling::Converted);
+        }
+        return Ok(spelling);
     }
     json.push(b'"');
     if key.is_none() {
@@ -317,8 +323,8 @@ impl<'py> Entries<'py> {
             Self::Dict(dict) => {
                 let changed =
                     || PyRuntimeError::new_err("the dict changed while it was being stored");
-                // The iterator panics when the dict has another length than at its start, or when
-                // it is asked again after it has returned more entries than that.
+                // The iterator panics when it is asked for more after the dict has changed its
+                // length, or after it has returned more entries than there were at its start.
                 let length = dict.len();
                 let mut entries = dict.iter();
                 for _ in 0..length {

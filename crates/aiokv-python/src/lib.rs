@@ -5,6 +5,7 @@ mod answer;
 mod decode;
 mod encode;
 mod error;
+mod fork;
 mod store;
 mod view;
 
@@ -13,6 +14,8 @@ mod view;
 mod _aiokv {
     use pyo3::prelude::*;
 
+    #[pymodule_export]
+    use super::fork::{after_fork_in_child, after_fork_in_parent, before_fork};
     #[pymodule_export]
     use super::store::{Pending, Store, settle_all};
 

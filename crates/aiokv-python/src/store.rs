@@ -3,6 +3,7 @@
 use std::borrow::Cow;
 use std::ffi::OsStr;
 use std::path::PathBuf;
+use std::time::Duration;
 
 use aiokv::{AioKv, Entry, Operation, Options, decode_key};
 use pyo3::exceptions::{PyTypeError, PyUnicodeEncodeError, PyValueError};
@@ -29,8 +30,11 @@ pub(crate) struct Pending {
 #[pymethods]
 impl Store {
     #[new]
-    fn new(path: PathBuf, fsync: bool) -> PyResult<Self> {
-        let options = Options::default().fsync(fsync);
+    fn new(path: PathBuf, fsync: bool, lock_timeout: f64) -> PyResult<Self> {
+        let lock_timeout = Duration::try_from_secs_f64(lock_timeout).map_err(|error| {
+            PyValueError::new_err(format!("lock_timeout is a number of seconds: {error}"))
+        })?;
+        let options = Options::default().fsync(fsync).lock_timeout(lock_timeout);
         let store = AioKv::with_options(path, options);
         store.map(Self).map_err(|error| PyValueError::new_err(error.to_string()))
     }

@@ -13,6 +13,7 @@ use std::time::{Duration, Instant};
 
 use crate::entry::Entry;
 use crate::error::{Error, Result};
+use crate::fork;
 use crate::operation::{Answer, Operation};
 use crate::queue::{Queue, Submission, Wake};
 use crate::snapshot;
@@ -83,7 +84,8 @@ impl Memory {
         self.current.write().expect(NOT_POISONED).durable = true;
     }
 
-    fn forget(&self) {
+    /// Lets go of the file, so that it is read again before anything else.
+    pub(crate) fn forget(&self) {
         self.current.write().expect(NOT_POISONED).version = Version::Unknown;
     }
 }
@@ -108,24 +110,35 @@ enum Attempt {
 }
 
 impl Writer<'_> {
-    /// Carries out a batch and answers every operation in it.
+    /// Carries out a batch and answers every operation in it. Waits for other processes.
     pub(crate) fn run(&self, batch: Vec<Submission>) {
-        let (free, mut batch): (Vec<_>, Vec<_>) = batch.into_iter().partition(Submission::is_free);
-        self.answer_reads(free);
         let mut pause = LOCK_PAUSE_MIN;
-        while !batch.is_empty() {
+        let mut rest = self.step(batch);
+        while !rest.is_empty() {
+            self.queue.wait_for_free(pause);
+            pause = LOCK_PAUSE_MAX.min(pause * 2);
+            rest.extend(self.queue.take_free());
+            rest = self.step(rest);
+        }
+    }
+
+    /// Does what can be done now. Returns the part of the batch that has to wait until another
+    /// process releases its lock; reads go on meanwhile.
+    fn step(&self, batch: Vec<Submission>) -> Vec<Submission> {
+        let _work = fork::work();
+        let (free, batch): (Vec<_>, Vec<_>) = batch.into_iter().partition(Submission::is_free);
+        self.answer_reads(free);
+        if batch.is_empty() {
+            return batch;
+        }
+        loop {
             match self.attempt(&batch) {
-                Ok(Attempt::Done(answers)) => return answer(self.queue, batch, answers),
-                Ok(Attempt::Again) => {}
-                Ok(Attempt::Busy(holder)) => {
-                    // Reads go on while the writes wait.
-                    let free = self.queue.take_free(pause);
-                    self.answer_reads(free);
-                    batch = self.give_up_late(batch, &holder);
-                    pause = LOCK_PAUSE_MAX.min(pause * 2);
-                }
-                Err(error) => return self.fail(batch, &error),
+                Ok(Attempt::Done(answers)) => answer(self.queue, batch, answers),
+                Ok(Attempt::Again) => continue,
+                Ok(Attempt::Busy(holder)) => return self.give_up_late(batch, &holder),
+                Err(error) => self.fail(batch, &error),
             }
+            return Vec::new();
         }
     }
 

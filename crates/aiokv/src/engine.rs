@@ -17,6 +17,7 @@ use std::thread;
 use crate::commit::{Memory, Writer, answer};
 use crate::entry::Entry;
 use crate::error::{Error, Result};
+use crate::fork;
 use crate::operation::{Answer, Operation};
 use crate::queue::{Queue, Submission};
 use crate::state_file::StateFile;
@@ -29,7 +30,7 @@ type Name = (usize, PathBuf);
 static REGISTRY: LazyLock<Mutex<Registry>> = LazyLock::new(Mutex::default);
 
 #[derive(Default)]
-struct Registry {
+pub(crate) struct Registry {
     /// The engines by the paths that stores were given.
     engines: HashMap<Name, Registered>,
     /// The names of the engines by the files that they serve.
@@ -43,6 +44,8 @@ struct Registered {
 
 struct Engine {
     name: Name,
+    /// The process that has the engine's thread, as forks count.
+    generation: u32,
     storage: Arc<dyn Storage>,
     queue: Queue,
     memory: Memory,
@@ -65,6 +68,7 @@ impl Handle {
         }
         let engine = Arc::new(Engine {
             name: name.clone(),
+            generation: fork::generation(),
             storage: Arc::clone(storage),
             queue: Queue::default(),
             memory: Memory::default(),
@@ -86,7 +90,7 @@ impl Handle {
     /// submitted before may change the key. Does not block.
     pub(crate) fn get(&self, key: &[u8]) -> Option<Option<Entry>> {
         let file = self.0.file.get()?;
-        if self.0.queue.is_undecided(key) {
+        if !self.is_of_this_process() || self.0.queue.is_undecided(key) {
             return None;
         }
         self.0.memory.get(file, key)
@@ -99,12 +103,19 @@ impl Handle {
 
     /// Whether another engine serves the file, to which [`Handle::open`] leads now.
     pub(crate) fn is_superseded(&self) -> bool {
-        self.0.successor.get().is_some()
+        self.0.successor.get().is_some() || !self.is_of_this_process()
+    }
+
+    fn is_of_this_process(&self) -> bool {
+        self.0.generation == fork::generation()
     }
 }
 
 impl Drop for Handle {
     fn drop(&mut self) {
+        if !self.is_of_this_process() {
+            return;
+        }
         let mut registry = registry();
         if let Some(registered) = registry.engines.get_mut(&self.0.name) {
             registered.handles -= 1;
@@ -112,6 +123,26 @@ impl Drop for Handle {
                 self.0.queue.set_abandoned(true);
             }
         }
+    }
+}
+
+/// The registry while a fork is under way.
+pub(crate) struct Paused(MutexGuard<'static, Registry>);
+
+/// Locks the registry for a fork.
+pub(crate) fn pause() -> Paused {
+    Paused(registry())
+}
+
+impl Paused {
+    /// Forgets every engine, in a child. Their queues may be locked for ever, so they are never
+    /// touched again, and never freed. Their files are closed: a lock that the parent takes on
+    /// them later must not outlive the parent here.
+    pub(crate) fn forget_engines(&mut self) {
+        for registered in self.0.engines.values() {
+            registered.engine.memory.forget();
+        }
+        std::mem::forget(std::mem::take(&mut *self.0));
     }
 }
 
@@ -206,7 +237,11 @@ fn serve(engine: &Engine) {
             }
             continue;
         };
-        match engine.find_file() {
+        let file = {
+            let _work = fork::work();
+            engine.find_file()
+        };
+        match file {
             Ok(Some(file)) => {
                 let Engine { queue, memory, .. } = engine;
                 Writer { queue, memory, file }.run(batch);
@@ -215,16 +250,19 @@ fn serve(engine: &Engine) {
                 batch.into_iter().for_each(|submission| engine.pass_on(submission));
                 engine.queue.close(|submission| engine.pass_on(submission));
             }
-            Err(error) => {
-                let answers = batch.iter().map(|submission| match submission.operation {
-                    Operation::Settle => Ok(Answer::Done),
-                    _ => Err(error.clone()),
-                });
-                let answers = answers.collect();
-                answer(&engine.queue, batch, answers);
-            }
+            Err(error) => refuse(&engine.queue, batch, &error),
         }
     }
+}
+
+/// Answers a batch for a file that cannot even be found.
+fn refuse(queue: &Queue, batch: Vec<Submission>, error: &Error) {
+    let answers = batch.iter().map(|submission| match submission.operation {
+        Operation::Settle => Ok(Answer::Done),
+        _ => Err(error.clone()),
+    });
+    let answers = answers.collect();
+    answer(queue, batch, answers);
 }
 
 /// Answers whoever still waits when the thread of an engine ends, which it does only when nobody

@@ -129,15 +129,19 @@ impl Queue {
         Some(std::mem::take(&mut inner.waiting))
     }
 
-    /// Takes the reads that no earlier write can change, after at most `pause`.
-    pub(crate) fn take_free(&self, pause: Duration) -> Vec<Submission> {
+    /// Waits for at most `pause`, or until there is a read that no earlier write can change.
+    pub(crate) fn wait_for_free(&self, pause: Duration) {
         let mut inner = self.lock();
         if !inner.waiting.iter().any(Submission::is_free) {
             inner.writer_sleeps = true;
             inner = self.arrived.wait_timeout(inner, pause).expect(NOT_POISONED).0;
             inner.writer_sleeps = false;
         }
-        inner.waiting.extract_if(.., |submission| submission.is_free()).collect()
+    }
+
+    /// Takes the reads that no earlier write can change.
+    pub(crate) fn take_free(&self) -> Vec<Submission> {
+        self.lock().waiting.extract_if(.., |submission| submission.is_free()).collect()
     }
 
     /// Marks the writes of a batch as decided: reads that start from now on need not wait for

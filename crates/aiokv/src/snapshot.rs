@@ -87,6 +87,12 @@ pub(crate) fn decode(content: &[u8], path: &Path) -> Result<State> {
     Ok(loader.state)
 }
 
+/// What becomes of a file that is read and written again. For fuzzing.
+#[cfg(fuzzing)]
+pub fn reencode(content: &[u8]) -> Result<Vec<u8>> {
+    decode(content, Path::new("state.json")).map(|state| encode(&state.draft().view()))
+}
+
 /// Feeds the entries of the top-level object to the state.
 struct Loader<'text> {
     text: &'text str,
@@ -131,7 +137,11 @@ impl<'text> Visitor<'text> for &mut Loader<'text> {
 fn problem_of(error: &serde_json::Error) -> String {
     let message = error.to_string();
     let position = format!(" at line {} column {}", error.line(), error.column());
-    message.strip_suffix(&position).unwrap_or(&message).to_owned()
+    let problem = message.strip_suffix(&position).unwrap_or(&message);
+    match problem.strip_prefix("EOF while parsing ") {
+        Some(what) => format!("expected the rest of {what}, found the end of the file"),
+        None => problem.to_owned(),
+    }
 }
 
 /// The byte offset that serde_json means by its line and column.

@@ -1,0 +1,25 @@
+//! The hooks that the package registers with `os.register_at_fork`.
+
+use pyo3::prelude::*;
+
+use crate::answer;
+
+/// Waits until no commit is under way.
+#[pyfunction]
+pub(crate) fn before_fork(py: Python<'_>) {
+    // A writer may need the GIL to finish.
+    py.detach(aiokv::fork::before);
+}
+
+/// Lets the commits of the parent go on.
+#[pyfunction]
+pub(crate) fn after_fork_in_parent() {
+    aiokv::fork::after_in_parent();
+}
+
+/// Starts anew in the child. What the parent waits for is the parent's.
+#[pyfunction]
+pub(crate) fn after_fork_in_child() {
+    answer::forget_outbox();
+    aiokv::fork::after_in_child();
+}
