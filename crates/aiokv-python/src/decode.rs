@@ -26,7 +26,7 @@ const PARSE: PythonParse = PythonParse {
 ///
 /// Those of `json.loads`: `json.JSONDecodeError` (a `ValueError`) when `text` is not JSON, and
 /// `ValueError` for an integer with more digits than `sys.set_int_max_str_digits` allows.
-pub fn decode<'py>(py: Python<'py>, text: &str) -> PyResult<Bound<'py, PyAny>> {
+pub(crate) fn decode<'py>(py: Python<'py>, text: &str) -> PyResult<Bound<'py, PyAny>> {
     static LOADS: PyOnceLock<Py<PyAny>> = PyOnceLock::new();
 
     match PARSE.python_parse(py, text.as_bytes()) {

@@ -38,7 +38,7 @@ const CAPACITY: usize = 256;
 ///   `sys.set_int_max_str_digits` allows.
 /// - `RuntimeError`: a list or dict changed its length during the walk.
 /// - Whatever the Python code of a subclass raises.
-pub fn encode(value: &Bound<'_, PyAny>, text: &mut String) -> PyResult<()> {
+pub(crate) fn encode(value: &Bound<'_, PyAny>, text: &mut String) -> PyResult<()> {
     let mut json = Vec::with_capacity(CAPACITY);
     write_value(value, None, &mut json).map_err(|refusal| refusal.into_error(value.py()))?;
     text.push_str(as_text(&json));
@@ -52,7 +52,7 @@ pub fn encode(value: &Bound<'_, PyAny>, text: &mut String) -> PyResult<()> {
 /// # Errors
 ///
 /// Only what the interpreter itself raises, such as `MemoryError`.
-pub fn encode_string(value: &Bound<'_, PyString>, text: &mut String) -> PyResult<()> {
+pub(crate) fn encode_string(value: &Bound<'_, PyString>, text: &mut String) -> PyResult<()> {
     let mut json = Vec::new();
     write_string(value, &mut json)?;
     text.push_str(as_text(&json));

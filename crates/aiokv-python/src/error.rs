@@ -14,10 +14,10 @@ pub(crate) fn exception(py: Python<'_>, error: &Error) -> PyErr {
             let problem = source.to_string();
             let problem = problem.split(" (os error ").next().unwrap_or_default();
             let text = format!("cannot {action}: {problem}");
-            PyOSError::new_err((error.errno(), text, path.clone()))
+            PyOSError::new_err((error.errno(), text, path.clone().into_os_string()))
         }
         Error::Locked { path, .. } => {
-            PyOSError::new_err((error.errno(), error.to_string(), path.clone()))
+            PyOSError::new_err((error.errno(), error.to_string(), path.clone().into_os_string()))
         }
         Error::Corrupt(corruption) => {
             static DECODE_ERROR: PyOnceLock<Py<PyAny>> = PyOnceLock::new();

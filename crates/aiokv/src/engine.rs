@@ -7,7 +7,8 @@
 //!
 //! An engine lives as long as a [`Handle`] to it, and then until its queue is empty.
 //!
-//! Lock order: the registry, then a queue. The memory is never locked together with either.
+//! Lock order: the registry, then `opening`, then a queue. The memory is never locked together
+//! with any of them.
 
 use std::collections::HashMap;
 use std::path::{Path, PathBuf};
@@ -18,6 +19,7 @@ use crate::commit::{Memory, Writer, answer};
 use crate::entry::Entry;
 use crate::error::{Error, Result};
 use crate::fork;
+use crate::opening::{self, Unresolved};
 use crate::operation::{Answer, Operation};
 use crate::queue::{Queue, Submission};
 use crate::state_file::StateFile;
@@ -76,9 +78,10 @@ impl Handle {
             successor: OnceLock::new(),
         });
         let served = Arc::clone(&engine);
+        let unresolved = Unresolved::begin();
         thread::Builder::new()
             .name("aiokv".to_owned())
-            .spawn(move || serve(&served))
+            .spawn(move || serve(&served, unresolved))
             .map_err(Error::io("start a thread for", path))?;
         let mut registered = Registered { engine, handles: 0 };
         let handle = registered.handle();
@@ -90,7 +93,7 @@ impl Handle {
     /// submitted before may change the key. Does not block.
     pub(crate) fn get(&self, key: &[u8]) -> Option<Option<Entry>> {
         let file = self.0.file.get()?;
-        if !self.is_of_this_process() || self.0.queue.is_undecided(key) {
+        if opening::any() || !self.is_of_this_process() || self.0.queue.is_undecided(key) {
             return None;
         }
         self.0.memory.get(file, key)
@@ -98,7 +101,19 @@ impl Handle {
 
     /// Queues an operation.
     pub(crate) fn submit(&self, submission: Submission) {
+        opening::submit(self, submission);
+    }
+
+    /// Queues an operation, even if a path is still being resolved.
+    pub(crate) fn submit_now(&self, submission: Submission) {
         self.0.submit(submission);
+    }
+
+    /// Another handle to the same engine.
+    pub(crate) fn second(&self) -> Self {
+        let mut registry = registry();
+        let registered = registry.engines.get_mut(&self.0.name);
+        registered.expect("an engine with a handle is registered").handle()
     }
 
     /// Whether another engine serves the file, to which [`Handle::open`] leads now.
@@ -106,6 +121,7 @@ impl Handle {
         self.0.successor.get().is_some() || !self.is_of_this_process()
     }
 
+    /// Whether the engine was started by this process, not by the one that it was forked from.
     fn is_of_this_process(&self) -> bool {
         self.0.generation == fork::generation()
     }
@@ -138,7 +154,7 @@ impl Paused {
     /// Forgets every engine, in a child. Their queues may be locked for ever, so they are never
     /// touched again, and never freed. Their files are closed: a lock that the parent takes on
     /// them later must not outlive the parent here.
-    pub(crate) fn forget_engines(&mut self) {
+    pub(crate) fn forget(&mut self) {
         for registered in self.0.engines.values() {
             registered.engine.memory.forget();
         }
@@ -184,7 +200,7 @@ impl Engine {
     /// Gives a submission to the engine that serves the file instead.
     fn pass_on(&self, submission: Submission) {
         if let Some(successor) = self.successor.get() {
-            return successor.submit(submission);
+            return successor.submit_now(submission);
         }
         let path = self.name.1.clone();
         if let Some(wake) = submission.waiter.answer(Err(Error::WriterGone { path })) {
@@ -192,12 +208,22 @@ impl Engine {
         }
     }
 
+    /// Gives a batch, and whatever came and will come after it, to the successor.
+    fn hand_over(&self, batch: Vec<Submission>) {
+        batch.into_iter().for_each(|submission| self.pass_on(submission));
+        self.queue.close(|submission| self.pass_on(submission));
+    }
+
     /// Finds the file and makes this engine the one that serves it. `None` if another engine
     /// does; that is the successor now.
     fn find_file(&self) -> Result<Option<&StateFile>> {
+        if self.successor.get().is_some() {
+            return Ok(None);
+        }
         if let Some(file) = self.file.get() {
             return Ok(Some(file));
         }
+        let _work = fork::work();
         let file = StateFile::resolve(Arc::clone(&self.storage), &self.name.1)?;
         let mut registry = registry();
         let place = (self.name.0, file.path().to_owned());
@@ -208,7 +234,7 @@ impl Engine {
         }
         let first = registry.engines.get_mut(&first).expect("retires from both maps at once");
         let successor = self.successor.set(first.handle());
-        successor.unwrap_or_else(|_| unreachable!("a superseded engine serves no batches"));
+        successor.unwrap_or_else(|_| unreachable!("looked above, and only this thread sets it"));
         Ok(None)
     }
 
@@ -228,8 +254,13 @@ impl Engine {
 }
 
 /// Serves the queue of an engine until nobody is left.
-fn serve(engine: &Engine) {
+fn serve(engine: &Engine, unresolved: Unresolved) {
     let _closing = CloseQueue(engine);
+    // If the path cannot be resolved now, the first batch tries again and is told why.
+    if let Ok(None) = engine.find_file() {
+        engine.hand_over(Vec::new());
+    }
+    drop(unresolved);
     loop {
         let Some(batch) = engine.queue.take() else {
             if engine.retire() {
@@ -237,19 +268,12 @@ fn serve(engine: &Engine) {
             }
             continue;
         };
-        let file = {
-            let _work = fork::work();
-            engine.find_file()
-        };
-        match file {
+        match engine.find_file() {
             Ok(Some(file)) => {
                 let Engine { queue, memory, .. } = engine;
                 Writer { queue, memory, file }.run(batch);
             }
-            Ok(None) => {
-                batch.into_iter().for_each(|submission| engine.pass_on(submission));
-                engine.queue.close(|submission| engine.pass_on(submission));
-            }
+            Ok(None) => engine.hand_over(batch),
             Err(error) => refuse(&engine.queue, batch, &error),
         }
     }

@@ -36,10 +36,23 @@ impl Entry {
         line.push_str(key_text);
         line.push_str(SEPARATOR);
         line.push_str(&value_text);
-        Self {
-            line: line.into(),
-            key_length: u32::try_from(key_text.len()).expect("a key is shorter than 4 GiB"),
+        Self::from_line(&line, key_text.len())
+    }
+
+    /// Takes over what stands in a file: the text of a key, of a value, and everything from the
+    /// one to the other. In our own layout, and in that of `json.dump`, that is the line.
+    pub(crate) fn found(key_text: &str, value_text: &str, whole: &str) -> Self {
+        let between = &whole[key_text.len()..whole.len() - value_text.len()];
+        if between == SEPARATOR && !text::has_line_break(value_text) {
+            Self::from_line(whole, key_text.len())
+        } else {
+            Self::new(key_text, value_text)
         }
+    }
+
+    fn from_line(line: &str, key_length: usize) -> Self {
+        let key_length = u32::try_from(key_length).expect("a key is shorter than 4 GiB");
+        Self { line: line.into(), key_length }
     }
 
     /// The entry as it is written to the file.

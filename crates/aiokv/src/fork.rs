@@ -9,9 +9,10 @@
 
 use std::cell::RefCell;
 use std::sync::atomic::{AtomicU32, Ordering};
-use std::sync::{PoisonError, RwLock, RwLockReadGuard, RwLockWriteGuard};
+use std::sync::{MutexGuard, PoisonError, RwLock, RwLockReadGuard, RwLockWriteGuard};
 
 use crate::engine::{self, Paused};
+use crate::opening::{self, Opening};
 
 /// Held for reading by every writer at work, for writing by a thread that forks.
 static WORK: RwLock<()> = RwLock::new(());
@@ -19,16 +20,24 @@ static WORK: RwLock<()> = RwLock::new(());
 /// How many forks lie between this process and the first one.
 static GENERATION: AtomicU32 = AtomicU32::new(0);
 
+/// What a thread that forks holds, in the reverse order of locking.
+struct Held {
+    opening: MutexGuard<'static, Opening>,
+    engines: Paused,
+    _work: RwLockWriteGuard<'static, ()>,
+}
+
 thread_local! {
-    static HELD: RefCell<Option<(Paused, RwLockWriteGuard<'static, ()>)>> =
-        const { RefCell::new(None) };
+    static HELD: RefCell<Option<Held>> = const { RefCell::new(None) };
 }
 
 /// Waits until no commit is under way and holds back the next ones. The wait is as long as one
 /// commit takes; a commit that waits for another process's lock does not count.
 pub fn before() {
     let work = WORK.write().unwrap_or_else(PoisonError::into_inner);
-    HELD.set(Some((engine::pause(), work)));
+    let engines = engine::pause();
+    let opening = opening::pause();
+    HELD.set(Some(Held { opening, engines, _work: work }));
 }
 
 /// Lets the commits of the parent go on.
@@ -38,9 +47,10 @@ pub fn after_in_parent() {
 
 /// Forgets the engines of the parent, which have no threads in the child.
 pub fn after_in_child() {
-    if let Some((mut paused, _work)) = HELD.take() {
+    if let Some(mut held) = HELD.take() {
         GENERATION.fetch_add(1, Ordering::Relaxed);
-        paused.forget_engines();
+        held.opening.forget();
+        held.engines.forget();
     }
 }
 

@@ -66,8 +66,7 @@ pub(crate) fn decode(content: &[u8], path: &Path) -> Result<State> {
         return Err(corrupt(start + position, problem));
     }
     let masked = mask_non_finite(text);
-    let mut loader =
-        Loader { text, masked: &masked, state: State::default(), duplicates: 0, too_deep: None };
+    let mut loader = Loader { text, masked: &masked, entries: View::default(), too_deep: None };
     let mut decoder = serde_json::Deserializer::from_str(&masked);
     let outcome = loader.deserialize(&mut decoder).and_then(|()| decoder.end());
     if let Some(position) = loader.too_deep {
@@ -77,14 +76,15 @@ pub(crate) fn decode(content: &[u8], path: &Path) -> Result<State> {
     if let Err(error) = outcome {
         return Err(corrupt(start + position_of(&error, text), problem_of(&error)));
     }
-    if loader.duplicates > 0 {
+    let (state, duplicates) = State::load(loader.entries);
+    if duplicates > 0 {
         log::warn!(
-            "`{}` has {} duplicate key(s); the last value of each wins",
+            target: "aiokv",
+            "`{}` has {duplicates} duplicate key(s); the last value of each wins",
             path.display(),
-            loader.duplicates
         );
     }
-    Ok(loader.state)
+    Ok(state)
 }
 
 /// What becomes of a file that is read and written again. For fuzzing.
@@ -93,13 +93,12 @@ pub fn reencode(content: &[u8]) -> Result<Vec<u8>> {
     decode(content, Path::new("state.json")).map(|state| encode(&state.draft().view()))
 }
 
-/// Feeds the entries of the top-level object to the state.
+/// Collects the entries of the top-level object.
 struct Loader<'text> {
     text: &'text str,
     /// What serde_json sees: `text`, in which non-finite numbers have a mask of the same length.
     masked: &'text str,
-    state: State,
-    duplicates: usize,
+    entries: View,
     too_deep: Option<usize>,
 }
 
@@ -119,15 +118,17 @@ impl<'text> Visitor<'text> for &mut Loader<'text> {
     }
 
     fn visit_map<A: MapAccess<'text>>(self, mut map: A) -> Result<(), A::Error> {
+        let offset = |text: &str| text.as_ptr() as usize - self.masked.as_ptr() as usize;
         while let Some(key) = map.next_key::<&RawValue>()? {
+            let key = key.get();
             let value = map.next_value::<&RawValue>()?.get();
-            let position = value.as_ptr() as usize - self.masked.as_ptr() as usize;
             if let Some(inside) = too_deep(value) {
-                self.too_deep = Some(position + inside);
+                self.too_deep = Some(offset(value) + inside);
                 return Err(A::Error::custom("nested too deep"));
             }
-            let value = &self.text[position..position + value.len()];
-            self.duplicates += usize::from(self.state.load(Entry::new(key.get(), value)));
+            let end = offset(value) + value.len();
+            let whole = &self.text[offset(key)..end];
+            self.entries.push(Entry::found(key, &self.text[offset(value)..end], whole));
         }
         Ok(())
     }

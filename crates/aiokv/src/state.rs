@@ -61,7 +61,8 @@ impl View {
         *old = entry;
     }
 
-    fn push(&mut self, entry: Entry) -> u32 {
+    /// Adds an entry at the end, whose key must not be there.
+    pub(crate) fn push(&mut self, entry: Entry) -> u32 {
         if self.slots.is_multiple_of(CHUNK) {
             self.chunks.push(Arc::default());
         }
@@ -99,20 +100,29 @@ impl State {
         self.view.get(slot)
     }
 
-    /// Sets an entry while the state is being loaded. Says whether the key was there already; its
-    /// place in the order stays.
-    pub(crate) fn load(&mut self, entry: Entry) -> bool {
-        let key = entry.key();
-        if let Some(slot) = self.find(&key) {
-            drop(key);
-            self.view.replace(slot, Some(entry));
-            return true;
+    /// The state of these entries, and how many of them had a key that was there already: the
+    /// last value counts, at the place of the first.
+    pub(crate) fn load(mut view: View) -> (Self, usize) {
+        let mut state = Self::default();
+        state.index.reserve(view.slots, |_| unreachable!("the index is empty"));
+        let mut duplicates = 0;
+        for slot in 0..u32::try_from(view.slots).expect("fewer than 4 billion entries") {
+            let Some(entry) = view.get(slot) else { continue };
+            let key = entry.key();
+            let hash = state.hasher.hash_one(&*key);
+            let is_key = |&slot: &u32| view.get(slot).is_some_and(|other| other.key() == key);
+            if let Some(&first) = state.index.find(hash, is_key) {
+                let entry = entry.clone();
+                view.replace(first, Some(entry));
+                view.replace(slot, None);
+                duplicates += 1;
+            } else {
+                let hash_of = |_: &u32| unreachable!("there is room for every entry");
+                state.index.insert_unique(hash, slot, hash_of);
+            }
         }
-        let hash = self.hasher.hash_one(&*key);
-        drop(key);
-        let slot = self.view.push(entry);
-        self.insert_slot(hash, slot);
-        false
+        state.view = view;
+        (state, duplicates)
     }
 
     /// Starts to try out a batch of changes.
@@ -152,11 +162,11 @@ impl State {
         if self.view.slots - self.view.live <= self.view.live.max(CHUNK) {
             return None;
         }
-        let mut state = State::default();
+        let mut view = View::default();
         for entry in self.view.iter() {
-            state.load(entry.clone());
+            view.push(entry.clone());
         }
-        Some(state)
+        Some(State::load(view).0)
     }
 
     fn find(&self, key: &[u8]) -> Option<u32> {
@@ -288,6 +298,14 @@ mod tests {
         Entry::new(&format!("\"{key}\""), value)
     }
 
+    fn state(entries: impl IntoIterator<Item = Entry>) -> State {
+        let mut view = View::default();
+        for entry in entries {
+            view.push(entry);
+        }
+        State::load(view).0
+    }
+
     fn lines(view: &View) -> Vec<&str> {
         view.iter().map(Entry::line).collect()
     }
@@ -301,8 +319,7 @@ mod tests {
 
     #[test]
     fn a_draft_leaves_the_state_alone_until_it_is_installed() {
-        let mut state = State::default();
-        state.load(entry("a", "1"));
+        let mut state = state([entry("a", "1")]);
         let mut draft = state.draft();
         draft.set(entry("a", "2"));
         draft.set(entry("b", "3"));
@@ -315,9 +332,7 @@ mod tests {
 
     #[test]
     fn a_key_that_was_deleted_and_set_again_goes_to_the_end() {
-        let mut state = State::default();
-        state.load(entry("a", "1"));
-        state.load(entry("b", "2"));
+        let mut state = state([entry("a", "1"), entry("b", "2")]);
         apply(&mut state, |draft| {
             draft.delete(b"a");
             assert!(draft.get(b"a").is_none());
@@ -329,8 +344,7 @@ mod tests {
 
     #[test]
     fn a_view_does_not_see_later_changes() {
-        let mut state = State::default();
-        state.load(entry("a", "1"));
+        let mut state = state([entry("a", "1")]);
         let view = state.view.clone();
         apply(&mut state, |draft| draft.set(entry("a", "2")));
         assert_eq!(lines(&view), [r#""a": 1"#]);
@@ -338,8 +352,7 @@ mod tests {
 
     #[test]
     fn clearing_forgets_earlier_changes_of_the_same_draft() {
-        let mut state = State::default();
-        state.load(entry("a", "1"));
+        let mut state = state([entry("a", "1")]);
         apply(&mut state, |draft| {
             draft.set(entry("b", "2"));
             draft.delete(b"a");
@@ -352,19 +365,19 @@ mod tests {
 
     #[test]
     fn loading_a_key_twice_keeps_the_first_place_and_the_last_value() {
-        let mut state = State::default();
-        assert!(!state.load(entry("a", "1")));
-        assert!(!state.load(entry("b", "2")));
-        assert!(state.load(Entry::new(r#""\u0061""#, "3")));
+        let mut view = View::default();
+        for entry in [entry("a", "1"), entry("b", "2"), Entry::new(r#""\u0061""#, "3")] {
+            view.push(entry);
+        }
+        let (state, duplicates) = State::load(view);
+        assert_eq!(duplicates, 1);
         assert_eq!(lines(&state.view), [r#""\u0061": 3"#, r#""b": 2"#]);
+        assert_eq!(state.get(b"a").expect("is there").value_text(), "3");
     }
 
     #[test]
     fn compacting_drops_empty_slots_and_nothing_else() {
-        let mut state = State::default();
-        for number in 0..3 * CHUNK {
-            state.load(entry(&number.to_string(), "0"));
-        }
+        let mut state = state((0..3 * CHUNK).map(|number| entry(&number.to_string(), "0")));
         assert!(state.compacted().is_none());
         apply(&mut state, |draft| {
             for number in 1..3 * CHUNK {

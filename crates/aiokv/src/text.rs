@@ -33,6 +33,9 @@ fn outside_strings(text: &str) -> impl Iterator<Item = (usize, u8)> {
 
 /// The position of the first bracket that exceeds [`MAX_DEPTH`].
 pub(crate) fn too_deep(text: &str) -> Option<usize> {
+    if !text.starts_with(['[', '{']) {
+        return None;
+    }
     // Most values have fewer brackets than the limit, those inside strings included.
     let opening = |byte: &u8| matches!(byte, b'[' | b'{');
     if text.as_bytes().iter().filter(|byte| opening(byte)).count() <= MAX_DEPTH {
@@ -54,10 +57,14 @@ pub(crate) fn too_deep(text: &str) -> Option<usize> {
     None
 }
 
+/// Whether the value stands on several lines. A line break inside a string is always escaped.
+pub(crate) fn has_line_break(text: &str) -> bool {
+    memchr::memchr2(b'\n', b'\r', text.as_bytes()).is_some()
+}
+
 /// The value on one line. A value that is on one line already keeps its spacing.
 pub(crate) fn on_one_line(text: &str) -> Cow<'_, str> {
-    // A line break inside a string is always escaped.
-    if !text.bytes().any(|byte| matches!(byte, b'\n' | b'\r')) {
+    if !has_line_break(text) {
         return Cow::Borrowed(text);
     }
     let mut line = String::with_capacity(text.len());
@@ -82,7 +89,8 @@ pub(crate) fn on_one_line(text: &str) -> Cow<'_, str> {
 pub(crate) fn mask_non_finite(text: &str) -> Cow<'_, str> {
     const MASKS: [(&str, &str); 3] =
         [("NaN", "0e0"), ("Infinity", "0.000000"), ("-Infinity", "-0.000000")];
-    if !text.contains("NaN") && !text.contains("Infinity") {
+    let occurs = |name: &str| memchr::memmem::find(text.as_bytes(), name.as_bytes()).is_some();
+    if !occurs("NaN") && !occurs("Infinity") {
         return Cow::Borrowed(text);
     }
     let mut masked = String::with_capacity(text.len());
