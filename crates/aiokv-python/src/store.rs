@@ -5,7 +5,7 @@ use std::ffi::OsStr;
 use std::path::PathBuf;
 use std::time::Duration;
 
-use aiokv::{AioKv, Entry, Operation, Options, decode_key};
+use aiokv::{AioKv, Entry, Operation, Options, decode_string};
 use pyo3::exceptions::{PyTypeError, PyUnicodeEncodeError, PyValueError};
 use pyo3::prelude::*;
 use pyo3::types::PyString;
@@ -136,7 +136,7 @@ fn key_bytes<'key>(key: &'key Bound<'_, PyAny>) -> PyResult<Cow<'key, [u8]>> {
         Err(error) if error.is_instance_of::<PyUnicodeEncodeError>(key.py()) => {
             let mut text = String::new();
             encode_string(key, &mut text)?;
-            Ok(Cow::Owned(decode_key(&text).into_owned()))
+            Ok(Cow::Owned(decode_string(&text).into_owned()))
         }
         Err(error) => Err(error),
     }

@@ -223,7 +223,7 @@ impl Writer<'_> {
             return Ok(());
         }
         let content = snapshot::encode(changes.view());
-        let replacement = self.file.replace(locked.as_ref(), &content, fsync)?;
+        let replacement = self.file.replace(locked.as_ref(), content.as_bytes(), fsync)?;
         self.memory.install(changes, replacement.version(), fsync);
         let compacted = self.memory.read().state.compacted();
         if let Some(state) = compacted {

@@ -72,7 +72,7 @@ impl Entry {
 
     /// The key itself.
     pub fn key(&self) -> Cow<'_, [u8]> {
-        decode_key(self.key_text())
+        decode_string(self.key_text())
     }
 }
 
@@ -82,19 +82,19 @@ impl fmt::Debug for Entry {
     }
 }
 
-/// The key that a JSON string spells, in UTF-8; lone surrogates, which JSON can spell and UTF-8
-/// cannot, are in the three bytes that UTF-8 would give them (WTF-8).
+/// What a JSON string spells, in UTF-8; lone surrogates, which JSON can spell and UTF-8 cannot,
+/// are in the three bytes that UTF-8 would give them (WTF-8).
 ///
 /// # Panics
 ///
-/// If `key_text` is not a JSON string.
-pub fn decode_key(key_text: &str) -> Cow<'_, [u8]> {
-    let inside = &key_text[1..key_text.len() - 1];
+/// If `text` is not a JSON string.
+pub fn decode_string(text: &str) -> Cow<'_, [u8]> {
+    let inside = &text[1..text.len() - 1];
     if !inside.contains('\\') {
         return Cow::Borrowed(inside.as_bytes());
     }
-    let mut decoder = serde_json::Deserializer::from_str(key_text);
-    let Bytes(bytes) = Bytes::deserialize(&mut decoder).expect("a key's text is a JSON string");
+    let mut decoder = serde_json::Deserializer::from_str(text);
+    let Bytes(bytes) = Bytes::deserialize(&mut decoder).expect("the caller has a JSON string");
     Cow::Owned(bytes)
 }
 
@@ -134,8 +134,8 @@ mod tests {
 
     #[test]
     fn surrogates_are_decoded_paired_or_alone() {
-        assert_eq!(&*decode_key(r#""\ud83d\ude00""#), "😀".as_bytes());
-        assert_eq!(&*decode_key(r#""\ud83d""#), b"\xed\xa0\xbd");
-        assert_eq!(&*decode_key(r#""\ude00x""#), b"\xed\xb8\x80x");
+        assert_eq!(&*decode_string(r#""\ud83d\ude00""#), "😀".as_bytes());
+        assert_eq!(&*decode_string(r#""\ud83d""#), b"\xed\xa0\xbd");
+        assert_eq!(&*decode_string(r#""\ude00x""#), b"\xed\xb8\x80x");
     }
 }

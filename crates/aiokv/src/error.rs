@@ -118,17 +118,23 @@ impl Corruption {
 
     /// What is wrong, in which file and what to do, without the position.
     pub fn message(&self) -> String {
+        self.message_with("")
+    }
+
+    fn message_with(&self, position: &str) -> String {
+        let Self { path, problem, .. } = self;
+        let path = path.display();
         format!(
-            "`{}` is not a valid state file: {}; mend it or put back a copy, or remove it with `clear`",
-            self.path.display(),
-            self.problem
+            "`{path}` is not a valid state file: {problem}{position}; \
+             mend it or put back a copy, or remove it with `clear`"
         )
     }
 }
 
 impl fmt::Display for Corruption {
     fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(formatter, "{}: line {} column {}", self.message(), self.line, self.column)
+        let Self { line, column, .. } = self;
+        formatter.write_str(&self.message_with(&format!(" at line {line} column {column}")))
     }
 }
 

@@ -47,7 +47,7 @@ mod store;
 mod text;
 mod value;
 
-pub use entry::{Entry, decode_key};
+pub use entry::{Entry, decode_string};
 pub use error::{Corruption, Error, Result};
 pub use operation::{Answer, Operation};
 pub use options::Options;

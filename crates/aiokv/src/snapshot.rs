@@ -26,20 +26,23 @@ use crate::text::{MAX_DEPTH, mask_non_finite, too_deep};
 const BYTE_ORDER_MARK: &str = "\u{feff}";
 
 /// The content of the file that holds the entries of `view`.
-pub(crate) fn encode(view: &View) -> Vec<u8> {
-    if view.is_empty() {
-        return b"{}\n".to_vec();
+pub(crate) fn encode(view: &View) -> String {
+    let bytes = view.iter().map(|entry| entry.line().len() + ",\n  ".len()).sum::<usize>();
+    let mut content = String::with_capacity(bytes + "{\n}\n".len());
+    content.push('{');
+    for (number, entry) in view.iter().enumerate() {
+        content.push_str(if number == 0 { "\n  " } else { ",\n  " });
+        content.push_str(entry.line());
     }
-    let bytes = view.iter().map(|entry| entry.line().len() + 4).sum::<usize>();
-    let mut content = Vec::with_capacity(bytes + 4);
-    let mut before = "{\n  ";
-    for entry in view.iter() {
-        content.extend_from_slice(before.as_bytes());
-        content.extend_from_slice(entry.line().as_bytes());
-        before = ",\n  ";
-    }
-    content.extend_from_slice(b"\n}\n");
+    content.push_str(if view.is_empty() { "}\n" } else { "\n}\n" });
     content
+}
+
+/// Shows the entries as the content of a file.
+impl fmt::Display for View {
+    fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
+        formatter.write_str(&encode(self))
+    }
 }
 
 /// The state that the content of the file at `path` stands for.
@@ -89,7 +92,7 @@ pub(crate) fn decode(content: &[u8], path: &Path) -> Result<State> {
 
 /// What becomes of a file that is read and written again. For fuzzing.
 #[cfg(fuzzing)]
-pub fn reencode(content: &[u8]) -> Result<Vec<u8>> {
+pub fn reencode(content: &[u8]) -> Result<String> {
     decode(content, Path::new("state.json")).map(|state| encode(&state.draft().view()))
 }
 
@@ -172,7 +175,7 @@ mod tests {
 
     fn reencode(content: &str) -> String {
         let state = decode(content.as_bytes(), Path::new("state.json")).expect("valid");
-        String::from_utf8(encode(&state.draft().view())).expect("UTF-8")
+        encode(&state.draft().view())
     }
 
     fn damage(content: &[u8]) -> Corruption {

@@ -14,6 +14,7 @@ use crate::error::{Error, Result};
 use crate::operation::{Answer, Operation};
 use crate::options::Options;
 use crate::queue::{Submission, Waiter, Wake};
+use crate::state::View;
 use crate::storage::{Disk, Storage};
 use crate::value;
 
@@ -88,14 +89,23 @@ impl AioKv {
     /// [`Error::Type`] if the value is not a `T`; [`Error::Corrupt`] or [`Error::Io`] if the file
     /// cannot be read. The file is not changed.
     pub async fn get<T: DeserializeOwned>(&self, key: &str) -> Result<Option<T>> {
-        let entry = match self.get_now(key.as_bytes()) {
-            Some(entry) => entry,
-            None => match self.ask(Operation::Get(key.as_bytes().into())).await? {
-                Answer::Entry(entry) => entry,
-                _ => unreachable!("a get is answered with an entry"),
-            },
-        };
+        let entry = self.entry(key).await?;
         entry.map(|entry| typed(&entry)).transpose()
+    }
+
+    /// The entry of `key` as the text that it has in the file, or `None` if there is no such key.
+    ///
+    /// # Errors
+    ///
+    /// [`Error::Corrupt`] or [`Error::Io`] if the file cannot be read. It is not changed.
+    pub async fn entry(&self, key: &str) -> Result<Option<Entry>> {
+        if let Some(entry) = self.get_now(key.as_bytes()) {
+            return Ok(entry);
+        }
+        match self.ask(Operation::Get(key.as_bytes().into())).await? {
+            Answer::Entry(entry) => Ok(entry),
+            _ => unreachable!("a get is answered with an entry"),
+        }
     }
 
     /// Every key and value, in the order of insertion, all of one moment.
@@ -106,14 +116,25 @@ impl AioKv {
     ///
     /// As [`AioKv::get`].
     pub async fn get_all<T: DeserializeOwned>(&self) -> Result<Vec<(String, T)>> {
-        let Answer::View(view) = self.ask(Operation::GetAll).await? else {
-            unreachable!("a get_all is answered with a view");
-        };
+        let view = self.view().await?;
         let pair = |entry: &Entry| {
             let key = String::from_utf8_lossy(&entry.key()).into_owned();
             Ok((key, typed(entry)?))
         };
         view.iter().map(pair).collect()
+    }
+
+    /// Every entry as the text that it has in the file, in the order of insertion, all of one
+    /// moment.
+    ///
+    /// # Errors
+    ///
+    /// As [`AioKv::entry`].
+    pub async fn view(&self) -> Result<View> {
+        match self.ask(Operation::GetAll).await? {
+            Answer::View(view) => Ok(view),
+            _ => unreachable!("a get_all is answered with a view"),
+        }
     }
 
     /// Sets the value of `key`. When this returns, the change is on disk.
