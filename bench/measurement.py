@@ -1,0 +1,141 @@
+"""How a comparison is measured and how its results are shown.
+
+The machine may be shared and its disk noisy, so the subjects of a comparison take turns in short
+stretches. The time of a subject is the median over its stretches, and its ratio to another is the
+median over the pairs of stretches that ran side by side.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Awaitable, Callable, Sequence
+from dataclasses import dataclass
+from statistics import median
+
+
+@dataclass(frozen=True)
+class Bound:
+    """What is promised of a subject. Without a limit nothing is promised."""
+
+    microseconds_max: float | None = None
+    ratio_max: float | None = None
+
+    def __str__(self) -> str:
+        limits = []
+        if self.microseconds_max is not None:
+            limits.append(f"<= {format_time(self.microseconds_max)}")
+        if self.ratio_max is not None:
+            limits.append(f"<= {self.ratio_max:g} x")
+        return ", ".join(limits)
+
+    def verdict(self, microseconds: float, ratio: float | None) -> str:
+        """Return `ok` or `MISSED`, or nothing if nothing was promised."""
+        if self == Bound():
+            return ""
+        in_time = self.microseconds_max is None or microseconds <= self.microseconds_max
+        in_ratio = self.ratio_max is None or (ratio is not None and ratio <= self.ratio_max)
+        return "ok" if in_time and in_ratio else "MISSED"
+
+
+@dataclass(frozen=True)
+class Subject:
+    """One of those that are compared on a workload.
+
+    `stretch` makes `calls` calls and answers the microseconds of one. `durability` is what an
+    acknowledged call has survived: the loss of "power", the "kill" of the process, or "none" where
+    nothing is stored. `reference` names the subject that this one is a multiple of.
+    """
+
+    name: str
+    stretch: Callable[[], Awaitable[float]]
+    calls: int
+    durability: str = "none"
+    reference: str | None = None
+    bound: Bound = Bound()
+
+
+@dataclass(frozen=True)
+class Measurement:
+    """What came out for one subject on one workload."""
+
+    workload: str
+    subject: Subject
+    microseconds: float
+    ratio: float | None
+    stretches: int
+
+    def row(self) -> list[str]:
+        """Return the cells of the row, in the order of the headings."""
+        subject = self.subject
+        ratio = "" if self.ratio is None else f"{format_number(self.ratio)} x {subject.reference}"
+        return [
+            self.workload,
+            subject.name,
+            subject.durability,
+            format_time(self.microseconds),
+            ratio,
+            str(subject.bound),
+            subject.bound.verdict(self.microseconds, self.ratio),
+            f"{self.stretches} x {subject.calls:,}",
+        ]
+
+
+HEADINGS = ["workload", "subject", "survives", "median", "ratio", "bound", "verdict", "repeated"]
+
+
+async def compare(workload: str, stretches: int, subjects: Sequence[Subject]) -> list[Measurement]:
+    """Let the subjects take turns, back and forth so that neighbours stay neighbours."""
+    for subject in subjects:
+        await subject.stretch()  # Not counted: the first one opens files and warms caches.
+    samples: dict[str, list[float]] = {subject.name: [] for subject in subjects}
+    for turn in range(stretches):
+        for subject in subjects if turn % 2 == 0 else reversed(subjects):
+            samples[subject.name].append(await subject.stretch())
+    return [
+        Measurement(
+            workload,
+            subject,
+            microseconds=median(samples[subject.name]),
+            ratio=ratio_of_pairs(samples, subject),
+            stretches=stretches,
+        )
+        for subject in subjects
+    ]
+
+
+def ratio_of_pairs(samples: dict[str, list[float]], subject: Subject) -> float | None:
+    """Return how many times as long as its reference the subject took, pair by pair."""
+    if subject.reference is None:
+        return None
+    pairs = zip(samples[subject.name], samples[subject.reference], strict=True)
+    return median(own / other for own, other in pairs)
+
+
+def format_table(measurements: Sequence[Measurement]) -> str:
+    """Return one line for each measurement, with an empty line between two workloads."""
+    rows = [measurement.row() for measurement in measurements]
+    widths = [max(map(len, column)) for column in zip(HEADINGS, *rows, strict=True)]
+
+    def line(cells: list[str]) -> str:
+        padded = (cell.ljust(width) for cell, width in zip(cells, widths, strict=True))
+        return "  ".join(padded).rstrip()
+
+    lines = [line(HEADINGS)]
+    workload = None
+    for row in rows:
+        if row[0] != workload:
+            workload = row[0]
+            lines.append("")
+        lines.append(line(row))
+    return "\n".join(lines)
+
+
+def format_time(microseconds: float) -> str:
+    """Return the time in microseconds, or in milliseconds from one on."""
+    if microseconds >= 1_000:
+        return f"{format_number(microseconds / 1_000)} ms"
+    return f"{format_number(microseconds)} us"
+
+
+def format_number(number: float) -> str:
+    """Return the number with two decimals, or with none where they would say nothing."""
+    return f"{number:,.2f}" if number < 100 else f"{number:,.0f}"

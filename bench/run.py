@@ -1,0 +1,106 @@
+"""Measures what aiokv promises about speed and prints one table: `python bench/run.py`.
+
+Needs a release build of `aiokv` in the environment, and `rustc` for the raw loop. It is a report:
+a bound that was missed is marked and changes nothing else, since timings depend on the machine.
+"""
+
+from __future__ import annotations
+
+import argparse
+import asyncio
+import os
+import platform
+import subprocess
+from importlib.metadata import version
+from pathlib import Path
+from tempfile import TemporaryDirectory
+
+import workloads
+from measurement import Measurement, format_table
+
+REPOSITORY = Path(__file__).resolve().parent.parent
+RAW_REPLACE = REPOSITORY / "crates" / "aiokv" / "examples" / "raw_replace.rs"
+
+EXPLANATION = """\
+survives  what an acknowledged set survives: a loss of power, or only a kill of the process
+median    over the stretches; a stretch of sets one by one counts with its median, others with
+          their mean
+ratio     median over the pairs of stretches that ran side by side
+repeated  stretches x calls in each; the subjects of a workload take turns, stretch by stretch
+floor     an `async def` on a dict
+raw loop  create, write, flush, rename, flush directory, in Rust
+plain     the same interface with json, a temporary file, rename, a lock and threads
+After every stretch of sets the file was read with json, and it held every value set so far."""
+
+
+def main() -> None:
+    """Measure everything in a directory that is removed at the end, then print the table."""
+    parser = argparse.ArgumentParser(description="Measure what aiokv promises about speed.")
+    parser.add_argument(
+        "--directory",
+        type=Path,
+        default=REPOSITORY.parent,
+        help="where to put the working directory, removed at the end (default: %(default)s)",
+    )
+    parent = parser.parse_args().directory
+    with TemporaryDirectory(prefix="aiokv-bench-", dir=parent) as name:
+        directory = Path(name)
+        print(machine_facts(directory))
+        print("Measuring takes about a minute.", end="\n\n", flush=True)
+        measurements = asyncio.run(measure(directory, compile_raw_replace(directory)))
+    print(format_table(measurements))
+    print()
+    print(EXPLANATION)
+
+
+async def measure(directory: Path, raw_replace: Path) -> list[Measurement]:
+    """Go through the workloads one after another."""
+    return [
+        *await workloads.get(directory, keys=100),
+        *await workloads.get(directory, keys=100_000),
+        *await workloads.set_one_by_one(directory, raw_replace),
+        *await workloads.set_one_by_one_without_fsync(directory),
+        *await workloads.set_at_once(directory),
+        *await workloads.open_large_file(directory),
+        *await workloads.import_package(),
+    ]
+
+
+def compile_raw_replace(directory: Path) -> Path:
+    """Compile the raw loop alone: it needs none of the crates that cargo would build for it."""
+    program = directory / "raw_replace"
+    options = ["--edition", "2024", "-O", "-o", str(program)]
+    subprocess.run(["rustc", *options, str(RAW_REPLACE)], check=True)
+    return program
+
+
+def machine_facts(directory: Path) -> str:
+    """Return what the figures depend on."""
+    kind = file_system(directory)
+    facts = [
+        f"aiokv {version('aiokv')}, {platform.python_implementation()} {platform.python_version()}",
+        f"{platform.system()} {platform.release()} on {platform.machine()}, {os.cpu_count()} CPUs, "
+        f"load {os.getloadavg()[0]:.1f}",
+        f"file system {kind}",
+    ]
+    if kind in ("tmpfs", "ramfs"):
+        facts.append("WARNING: flushes cost nothing on it, choose another --directory")
+    return "\n".join(facts)
+
+
+def file_system(path: Path) -> str:
+    """Return the kind of file system that the path is on, where the system tells."""
+    try:
+        mounts = Path("/proc/self/mounts").read_text(encoding="utf-8")
+    except OSError:
+        return "unknown"
+    kinds = {}
+    for mount in mounts.splitlines():
+        _device, mount_point, kind, *_options = mount.split(" ")
+        kinds[Path(mount_point)] = kind
+    resolved = path.resolve()
+    return next(kinds[place] for place in (resolved, *resolved.parents) if place in kinds)
+
+
+if __name__ == "__main__":
+    main()
