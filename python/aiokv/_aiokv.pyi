@@ -2,6 +2,18 @@ from asyncio import Future
 from os import PathLike
 from typing import Any, Final, final
 
+__all__ = [
+    "MAX_DEPTH",
+    "Pending",
+    "Store",
+    "ViewBuilder",
+    "__version__",
+    "after_fork_in_child",
+    "after_fork_in_parent",
+    "before_fork",
+    "settle_all",
+]
+
 MAX_DEPTH: Final[int]
 __version__: Final[str]
 

@@ -20,6 +20,7 @@ from aiokv._aiokv import (
 
 if TYPE_CHECKING:
     from types import TracebackType
+
     from typing_extensions import Self
 
 _logger = logging.getLogger("aiokv")
@@ -118,7 +119,7 @@ class AioKV:
         Raises as ``get`` does.
         """
         builder = await self._store.get_all()
-        while (result := builder.step()) is None:
+        while (result := builder.step()) is None:  # noqa: ASYNC110 - each step does some work
             await asyncio.sleep(0)
         return result
 

@@ -279,7 +279,7 @@ fn list_prints_the_file() {
 
 #[test]
 fn list_lays_a_file_out_like_the_next_write_would() {
-    let fixture = Fixture::with_file("\u{feff}{\"b\":1.0, \"a\":\r\n[1,\n2], \"b\":2.0}");
+    let fixture = Fixture::with_file("\u{feff}{\"b\":2.0, \"a\":\r\n[1,\n2]}");
     let listed = "{\n  \"b\": 2.0,\n  \"a\": [1, 2]\n}\n";
     expect(fixture.run("list", &[]), |it| it.is_success_with(listed));
     fixture.run("set", &["c", "3"]);

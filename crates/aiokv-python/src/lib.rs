@@ -18,6 +18,8 @@ mod _aiokv {
     use super::fork::{after_fork_in_child, after_fork_in_parent, before_fork};
     #[pymodule_export]
     use super::store::{Pending, Store, settle_all};
+    #[pymodule_export]
+    use super::view::ViewBuilder;
 
     #[pymodule_export]
     const MAX_DEPTH: usize = aiokv::MAX_DEPTH;
