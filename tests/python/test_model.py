@@ -75,10 +75,6 @@ class TwoStoresOnOneFile(RuleBasedStateMachine):
 
     @rule(batch=st.lists(st.tuples(which, operations), min_size=2, max_size=10))
     def several_operations_at_once(self, batch: list[tuple[int, tuple[Any, ...]]]) -> None:
-        # That two paths lead to one file is found out by the first operation on each.
-        for store in self.stores:
-            self.run(store.get("a"))
-
         async def at_once() -> list[Any]:
             return await asyncio.gather(
                 *(call(self.stores[number], operation) for number, operation in batch)
