@@ -6,17 +6,30 @@ BIN := $(VENV)/bin
 SOURCES := Cargo.toml Cargo.lock pyproject.toml \
 	$(shell find crates python -name '*.rs' -o -name '*.toml' -o -name '*.py' -o -name '*.pyi')
 
-.PHONY: demo test lint bench clean
+.PHONY: demo test torture fuzz lint bench clean
 
 # Runs the example of the README and shows the file that it leaves behind.
 demo: $(VENV)/built
 	cd $(VENV) && rm -f state.json && bin/python ../examples/quickstart.py
 	cat $(VENV)/state.json
 
-# Rust tests, the examples of the documentation, Python tests.
+# Rust tests and the examples of the documentation, the queue under many schedules, a short run of
+# the fuzz targets, Python tests.
 test: $(VENV)/built
 	cargo test --workspace
+	RUSTFLAGS='--cfg shuttle' cargo test -p aiokv --lib --target-dir target/shuttle queue
+	RUSTFLAGS='--cfg fuzzing' cargo test --release --manifest-path fuzz/Cargo.toml --target-dir target/fuzz
 	$(BIN)/python -m pytest
+
+# The crash tests with new programs, for as long as told.
+SECONDS ?= 600
+torture:
+	AIOKV_TORTURE_SECONDS=$(SECONDS) cargo test -p aiokv --test crash nothing_acknowledged -- --nocapture
+
+# Coverage-guided fuzzing of one TARGET: decoder or operations. Needs cargo-fuzz and a nightly Rust.
+TARGET ?= decoder
+fuzz:
+	cargo +nightly fuzz run $(TARGET) --features libfuzzer -- -max_total_time=$(SECONDS) -detect_leaks=0
 
 lint: $(VENV)/built
 	cargo fmt --all --check

@@ -72,6 +72,7 @@ class Measurement:
             subject.name,
             subject.durability,
             format_time(self.microseconds),
+            format_number(1_000_000 / self.microseconds),
             ratio,
             str(subject.bound),
             subject.bound.verdict(self.microseconds, self.ratio),
@@ -79,7 +80,17 @@ class Measurement:
         ]
 
 
-HEADINGS = ["workload", "subject", "survives", "median", "ratio", "bound", "verdict", "repeated"]
+HEADINGS = [
+    "workload",
+    "subject",
+    "survives",
+    "median",
+    "per second",
+    "ratio",
+    "bound",
+    "verdict",
+    "repeated",
+]
 
 
 async def compare(workload: str, stretches: int, subjects: Sequence[Subject]) -> list[Measurement]:

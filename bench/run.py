@@ -10,6 +10,7 @@ import argparse
 import asyncio
 import os
 import platform
+import sqlite3
 import subprocess
 from importlib.metadata import version
 from pathlib import Path
@@ -22,15 +23,19 @@ REPOSITORY = Path(__file__).resolve().parent.parent
 RAW_REPLACE = REPOSITORY / "crates" / "aiokv" / "examples" / "raw_replace.rs"
 
 EXPLANATION = """\
-survives  what an acknowledged set survives: a loss of power, or only a kill of the process
-median    over the stretches; a stretch of sets one by one counts with its median, others with
-          their mean
-ratio     median over the pairs of stretches that ran side by side
-repeated  stretches x calls in each; the subjects of a workload take turns, stretch by stretch
-floor     an `async def` on a dict
-raw loop  create, write, flush, rename, flush directory, in Rust
-plain     the same interface with json, a temporary file, rename, a lock and threads
-After every stretch of sets the file was read with json, and it held every value set so far."""
+survives    what an acknowledged set survives: a loss of power, or only a kill of the process
+median      over the stretches; a stretch of sets one by one counts with its median, others with
+            their mean, from the first start to the last answer of all processes
+per second  a second divided by the median
+ratio       median over the pairs of stretches that ran side by side
+repeated    stretches x calls in each; the subjects of a workload take turns, stretch by stretch
+floor       an `async def` on a dict
+raw loop    create, write, flush, rename, flush directory, in Rust
+plain       the same interface with json, a temporary file, rename, a lock and threads
+SQLite      the same interface with sqlite3, called directly: WAL, synchronous=FULL, a transaction
+            for each set
+After every stretch of sets the file was read with json (SQLite's with a SELECT), and it held every
+value set so far."""
 
 
 def main() -> None:
@@ -46,7 +51,7 @@ def main() -> None:
     with TemporaryDirectory(prefix="aiokv-bench-", dir=parent) as name:
         directory = Path(name)
         print(machine_facts(directory))
-        print("Measuring takes about a minute.", end="\n\n", flush=True)
+        print("Measuring takes a minute or two.", end="\n\n", flush=True)
         measurements = asyncio.run(measure(directory, compile_raw_replace(directory)))
     print(format_table(measurements))
     print()
@@ -61,6 +66,7 @@ async def measure(directory: Path, raw_replace: Path) -> list[Measurement]:
         *await workloads.set_one_by_one(directory, raw_replace),
         *await workloads.set_one_by_one_without_fsync(directory),
         *await workloads.set_at_once(directory),
+        *await workloads.set_from_several_processes(directory),
         *await workloads.open_large_file(directory),
         *await workloads.import_package(),
     ]
@@ -78,7 +84,8 @@ def machine_facts(directory: Path) -> str:
     """Return what the figures depend on."""
     kind = file_system(directory)
     facts = [
-        f"aiokv {version('aiokv')}, {platform.python_implementation()} {platform.python_version()}",
+        f"aiokv {version('aiokv')}, SQLite {sqlite3.sqlite_version}, "
+        f"{platform.python_implementation()} {platform.python_version()}",
         f"{platform.system()} {platform.release()} on {platform.machine()}, {os.cpu_count()} CPUs, "
         f"load {os.getloadavg()[0]:.1f}",
         f"file system {kind}",

@@ -8,6 +8,7 @@ import random
 import subprocess
 import sys
 from collections.abc import Awaitable, Callable, Sequence
+from functools import partial
 from itertools import count, cycle, islice
 from pathlib import Path
 from statistics import median
@@ -17,6 +18,8 @@ from typing import Any, Protocol
 from aiokv import AioKV
 from measurement import Bound, Measurement, Subject, compare
 from plain import PlainKV, State
+from several_processes import time_processes
+from sqlite import SqliteKV
 
 NOW = 1_763_834_400
 FRESH_PROCESS = Path(__file__).with_name("fresh_process.py")
@@ -188,6 +191,56 @@ async def set_at_once(directory: Path) -> list[Measurement]:
         ],
     )
     await aiokv.store.close()
+    return measurements
+
+
+async def set_from_several_processes(directory: Path) -> list[Measurement]:
+    """Measure 4 processes that write to one file at once, each one `set` after another.
+
+    Every process has its own keys, and every stretch new values, so that a value which was lost to
+    another process is not there at the end.
+    """
+    processes = 4
+    keys = list(bot_state(1_000))
+    values = count(NOW)
+
+    async def stretch(store: str, path: Path, read: Callable[[], Awaitable[State]]) -> float:
+        changes = {key: next(values) for key in keys}
+        shares = [
+            {key: changes[key] for key in keys[process::processes]} for process in range(processes)
+        ]
+        microseconds = await asyncio.to_thread(time_processes, store, path, shares)
+        check(await read(), changes)
+        return microseconds / len(changes)
+
+    async def read_json() -> State:
+        state: State = json.loads(json_path.read_bytes())
+        return state
+
+    json_path = directory / "several-processes.json"
+    sqlite_path = directory / "several-processes.sqlite"
+    # It stays open, or SQLite would have to start with a new log in every stretch.
+    sqlite = SqliteKV(sqlite_path)
+    measurements = await compare(
+        f"set from {processes} processes at once, each",
+        5,
+        [
+            Subject(
+                "aiokv",
+                partial(stretch, "aiokv", json_path, read_json),
+                calls=len(keys),
+                durability="power",
+                reference="SQLite",
+            ),
+            Subject(
+                "SQLite",
+                partial(stretch, "sqlite", sqlite_path, sqlite.get_all),
+                calls=len(keys),
+                durability="power",
+            ),
+        ],
+    )
+    await sqlite.close()
     return measurements
 
 

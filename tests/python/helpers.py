@@ -79,6 +79,12 @@ def names_in(directory: Path) -> list[str]:
     return sorted(entry.name for entry in directory.iterdir())
 
 
+def version_of(path: Path) -> tuple[int, int, int, bytes]:
+    """Everything that tells whether the file was written to or replaced in between."""
+    status = path.stat()
+    return status.st_ino, status.st_mtime_ns, status.st_mode, path.read_bytes()
+
+
 def records_of_aiokv(caplog: pytest.LogCaptureFixture) -> list[logging.LogRecord]:
     """What a handler of the logger `aiokv` was given."""
     return [record for record in caplog.records if record.name.split(".")[0] == "aiokv"]

@@ -80,6 +80,13 @@ impl Memory {
         drop(old);
     }
 
+    /// There is no file.
+    fn set_missing(&self) {
+        if !matches!(self.read().version, Version::Missing) {
+            self.replace(Current { version: Version::Missing, ..Current::default() });
+        }
+    }
+
     fn set_durable(&self) {
         self.current.write().expect(NOT_POISONED).durable = true;
     }
@@ -117,7 +124,7 @@ impl Writer<'_> {
         while !rest.is_empty() {
             self.queue.wait_for_free(pause);
             pause = LOCK_PAUSE_MAX.min(pause * 2);
-            rest.extend(self.queue.take_free());
+            rest.extend(self.queue.take_arrived());
             rest = self.step(rest);
         }
     }
@@ -150,36 +157,57 @@ impl Writer<'_> {
             Lock::Missing => None,
             Lock::Busy(holder) => return Ok(Attempt::Busy(holder)),
         };
-        drop(known);
-        let damage = self.refresh(locked.as_ref()).err();
-        let _newest = (locked.is_some() && damage.is_none()).then(|| Newest::new(self.memory));
+        let damage = match &locked {
+            Some(locked) => self.refresh_locked(locked).err(),
+            None => {
+                self.memory.set_missing();
+                None
+            }
+        };
+        let newest = (locked.is_some() && damage.is_none()).then(|| Newest::new(self.memory));
         let (answers, changes) = self.evaluate(batch, damage);
         let fsync = batch.iter().any(|submission| submission.fsync);
-        match changes.map_or(Ok(()), |changes| self.write(locked, changes, fsync)) {
-            Ok(()) => Ok(Attempt::Done(answers)),
+        let written = match changes {
+            Some(changes) => self.write(locked.as_ref(), changes, fsync),
+            None => Ok(None),
+        };
+        if let Err(Failure::NotDurable(_)) = &written {
+            // What the disk holds is not known. It is read again, never assumed.
+            self.memory.forget();
+        }
+        // Before the locks go: as soon as they have, another process may change the file.
+        drop(newest);
+        match written {
+            Ok(_replacement) => Ok(Attempt::Done(answers)),
             Err(Failure::Busy(holder)) => Ok(Attempt::Busy(holder)),
             Err(Failure::Raced) => Ok(Attempt::Again),
-            Err(Failure::Unchanged(error)) => Err(error),
-            Err(Failure::NotDurable(error)) => {
-                // What the disk holds is not known. It is read again, never assumed.
-                self.memory.forget();
-                Err(error)
-            }
+            Err(Failure::Unchanged(error) | Failure::NotDurable(error)) => Err(error),
         }
     }
 
-    /// Makes memory agree with the file: with the locked one, or with whatever is there now.
-    fn refresh(&self, locked: Option<&LockedFile>) -> Result<()> {
+    /// Makes memory agree with the file as it is now.
+    fn refresh(&self) -> Result<()> {
         let known = self.memory.read().version.clone();
-        let (content, version) = match locked {
-            Some(locked) if locked.has(&known) => return Ok(()),
-            Some(locked) => self.file.read_locked(locked)?,
-            None if self.file.is_current(&known) => return Ok(()),
-            None => self.file.read()?,
-        };
+        if self.file.is_current(&known) {
+            return Ok(());
+        }
+        let (content, version) = self.file.read()?;
+        self.load(&content, version)
+    }
+
+    /// Makes memory agree with the locked file.
+    fn refresh_locked(&self, locked: &LockedFile) -> Result<()> {
+        if locked.has(&self.memory.read().version) {
+            return Ok(());
+        }
+        let (content, version) = self.file.read_locked(locked)?;
+        self.load(&content, version)
+    }
+
+    fn load(&self, content: &[u8], version: Version) -> Result<()> {
         let state = match version {
             Version::Missing => State::default(),
-            _ => snapshot::decode(&content, self.file.path())?,
+            _ => snapshot::decode(content, self.file.path())?,
         };
         self.memory.replace(Current { state, version, durable: false });
         Ok(())
@@ -207,41 +235,47 @@ impl Writer<'_> {
         (answers, damage.is_none().then(|| draft.finish()))
     }
 
-    /// Makes changes the file, then the memory.
+    /// Makes changes the file, then the memory. Returns the new file, still locked, if there is
+    /// one.
     fn write(
         &self,
-        locked: Option<LockedFile>,
+        locked: Option<&LockedFile>,
         changes: Changes,
         fsync: bool,
-    ) -> Result<(), Failure> {
+    ) -> Result<Option<LockedFile>, Failure> {
         if !changes.any() {
-            return self.make_durable(fsync);
+            match self.make_durable(fsync) {
+                // A failed flush is never repeated: the same content is written to a new file.
+                Err(_) if locked.is_some() => {}
+                outcome => return outcome.map(|()| None).map_err(Failure::NotDurable),
+            }
         }
         if changes.leave_nothing() {
             self.file.remove(locked, fsync)?;
             self.memory.install(changes, Version::Missing, fsync);
-            return Ok(());
+            return Ok(None);
         }
         let content = snapshot::encode(changes.view());
-        let replacement = self.file.replace(locked.as_ref(), content.as_bytes(), fsync)?;
+        let replacement = self.file.replace(locked, content.as_bytes(), fsync)?;
         self.memory.install(changes, replacement.version(), fsync);
         let compacted = self.memory.read().state.compacted();
         if let Some(state) = compacted {
             let version = replacement.version();
             self.memory.replace(Current { state, version, durable: fsync });
         }
-        Ok(())
+        Ok(Some(replacement))
     }
 
-    /// A change that changes nothing, such as deleting an absent key, is acknowledged like any
-    /// other. What it found may come from a process that died before it could flush it.
-    fn make_durable(&self, fsync: bool) -> Result<(), Failure> {
+    /// Flushes what was found. A change that changes nothing, such as deleting an absent key, is
+    /// acknowledged like any other, but what it found may come from a process that died before it
+    /// could flush it.
+    fn make_durable(&self, fsync: bool) -> Result<()> {
         let (version, durable) = {
             let current = self.memory.read();
             (current.version.clone(), current.durable)
         };
         if fsync && !durable {
-            self.file.flush(&version).map_err(Failure::NotDurable)?;
+            self.file.flush(&version)?;
             self.memory.set_durable();
         }
         Ok(())
@@ -251,7 +285,7 @@ impl Writer<'_> {
         if reads.is_empty() {
             return;
         }
-        let damage = self.refresh(None).err();
+        let damage = self.refresh().err();
         let (answers, _) = self.evaluate(&reads, damage);
         answer(self.queue, reads, answers);
     }

@@ -44,6 +44,7 @@ mod state;
 mod state_file;
 pub mod storage;
 mod store;
+mod sync;
 mod text;
 mod value;
 

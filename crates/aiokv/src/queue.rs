@@ -6,8 +6,7 @@
 
 use std::collections::HashMap;
 use std::hash::BuildHasher;
-use std::sync::atomic::{AtomicUsize, Ordering};
-use std::sync::{Arc, Condvar, Mutex, MutexGuard};
+use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use foldhash::fast::RandomState;
@@ -15,6 +14,8 @@ use foldhash::fast::RandomState;
 use crate::error::Error;
 use crate::operation::{Answer, Operation, Target};
 use crate::options::Options;
+use crate::sync::atomic::{AtomicUsize, Ordering};
+use crate::sync::{Condvar, Mutex, MutexGuard};
 
 /// Takes the answer to one operation, on the writer's thread.
 ///
@@ -139,9 +140,9 @@ impl Queue {
         }
     }
 
-    /// Takes the reads that no earlier write can change.
-    pub(crate) fn take_free(&self) -> Vec<Submission> {
-        self.lock().waiting.extract_if(.., |submission| submission.is_free()).collect()
+    /// Takes everything that waits, without waiting for more.
+    pub(crate) fn take_arrived(&self) -> Vec<Submission> {
+        std::mem::take(&mut self.lock().waiting)
     }
 
     /// Marks the writes of a batch as decided: reads that start from now on need not wait for
@@ -198,3 +199,196 @@ impl Inner {
 }
 
 const NOT_POISONED: &str = "nothing panics while the queue is locked";
+
+/// Each test runs under many schedules. A thread that nobody wakes is a deadlock, which shuttle
+/// reports.
+///
+/// `RUSTFLAGS="--cfg shuttle" cargo test -p aiokv --lib --target-dir target/shuttle queue`
+#[cfg(all(test, shuttle))]
+mod tests {
+    use shuttle::sync::atomic::AtomicBool;
+    use shuttle::sync::mpsc;
+    use shuttle::thread;
+
+    use super::*;
+    use crate::entry::Entry;
+
+    const SUBMITTERS: usize = 3;
+    /// How many operations each of them submits.
+    const OPERATIONS: usize = 3;
+
+    fn explore(test: fn()) {
+        shuttle::check_random(test, 1_000);
+        shuttle::check_pct(test, 1_000, 3);
+    }
+
+    /// Says who submitted an operation, and as which of its operations.
+    type Label = (usize, usize);
+
+    /// Answers a submitter that waits, or nobody.
+    struct Submitter(mpsc::Sender<()>);
+
+    impl Waiter for Submitter {
+        fn answer(self: Box<Self>, _answer: Result<Answer, Error>) -> Option<Arc<dyn Wake>> {
+            let _ = self.0.send(());
+            None
+        }
+    }
+
+    fn submission(operation: Operation) -> (Submission, mpsc::Receiver<()>) {
+        let (sender, receiver) = mpsc::channel();
+        let waiter = Box::new(Submitter(sender));
+        (Submission::new(operation, waiter, &Options::default()), receiver)
+    }
+
+    fn set((submitter, number): Label) -> (Submission, mpsc::Receiver<()>) {
+        submission(Operation::Set(Entry::new(&format!("\"{submitter}\""), &number.to_string())))
+    }
+
+    fn get(submitter: usize) -> Submission {
+        submission(Operation::Get(submitter.to_string().into_bytes().into())).0
+    }
+
+    fn label(submission: &Submission) -> Label {
+        let Operation::Set(entry) = &submission.operation else {
+            unreachable!("only writes are labelled");
+        };
+        let key = std::str::from_utf8(&entry.key()).expect("digits").parse().expect("a number");
+        (key, entry.value_text().parse().expect("a number"))
+    }
+
+    /// Starts every submitter. The last one to end abandons the queue.
+    fn start_submitters(
+        queue: &Arc<Queue>,
+        submit: fn(&Queue, usize) -> Vec<Label>,
+    ) -> Vec<thread::JoinHandle<Vec<Label>>> {
+        let left = Arc::new(AtomicUsize::new(SUBMITTERS));
+        let start = |submitter| {
+            let (queue, left) = (Arc::clone(queue), Arc::clone(&left));
+            thread::spawn(move || {
+                let refused = submit(&queue, submitter);
+                if left.fetch_sub(1, Ordering::AcqRel) == 1 {
+                    queue.set_abandoned(true);
+                }
+                refused
+            })
+        };
+        (0..SUBMITTERS).map(start).collect()
+    }
+
+    /// Submits writes and returns those that were refused.
+    fn submit_writes(queue: &Queue, submitter: usize) -> Vec<Label> {
+        let labels = (0..OPERATIONS).map(|number| (submitter, number));
+        labels.filter_map(|it| queue.push(set(it).0).err()).map(|it| label(&it)).collect()
+    }
+
+    fn assert_each_once_and_in_order(labels: &[Label]) {
+        for submitter in 0..SUBMITTERS {
+            let own = labels.iter().filter(|label| label.0 == submitter);
+            let numbers: Vec<_> = own.map(|label| label.1).collect();
+            assert_eq!(numbers, Vec::from_iter(0..OPERATIONS), "of submitter {submitter}");
+        }
+    }
+
+    #[test]
+    fn every_operation_is_taken_once_in_the_order_of_its_submitter() {
+        explore(|| {
+            let queue = Arc::new(Queue::default());
+            let submitters = start_submitters(&queue, |queue, submitter| {
+                for number in 0..OPERATIONS {
+                    let (submission, answer) = set((submitter, number));
+                    assert!(queue.push(submission).is_ok());
+                    // The writer has to wake up for some operations without a later one.
+                    if number != 0 {
+                        answer.recv().expect("every operation is answered");
+                    }
+                }
+                Vec::new()
+            });
+            let mut taken = Vec::new();
+            while let Some(batch) = queue.take() {
+                taken.extend(batch.iter().map(label));
+                queue.decide(&batch);
+                batch.into_iter().for_each(|it| drop(it.waiter.answer(Ok(Answer::Done))));
+            }
+            for submitter in submitters {
+                submitter.join().expect("no panic");
+            }
+            assert_each_once_and_in_order(&taken);
+        });
+    }
+
+    #[test]
+    fn a_write_is_undecided_from_its_submission_until_it_is_decided() {
+        explore(|| {
+            let queue = Arc::new(Queue::default());
+            let deciding = Arc::new(AtomicBool::new(false));
+            let submitter = thread::spawn({
+                let (queue, deciding) = (Arc::clone(&queue), Arc::clone(&deciding));
+                move || {
+                    assert!(queue.push(set((0, 0)).0).is_ok());
+                    assert!(queue.is_undecided(b"0") || deciding.load(Ordering::SeqCst));
+                    assert!(queue.push(get(0)).is_ok());
+                    queue.set_abandoned(true);
+                }
+            });
+            while let Some(batch) = queue.take() {
+                for submission in &batch {
+                    if submission.operation.is_write() {
+                        assert!(queue.is_undecided(b"0"));
+                    } else {
+                        assert!(!submission.is_free() || deciding.load(Ordering::SeqCst));
+                    }
+                }
+                deciding.store(true, Ordering::SeqCst);
+                queue.decide(&batch);
+            }
+            submitter.join().expect("no panic");
+            assert!(!queue.is_undecided(b"0"));
+        });
+    }
+
+    #[test]
+    fn a_free_read_wakes_a_writer_that_waits_for_a_lock() {
+        explore(|| {
+            let queue = Arc::new(Queue::default());
+            let submitters = start_submitters(&queue, |queue, submitter| {
+                let refused = submit_writes(queue, submitter);
+                // Nobody writes this key.
+                assert!(queue.push(get(SUBMITTERS)).is_ok());
+                refused
+            });
+            let mut reads = 0;
+            let mut writes = Vec::new();
+            // In a build with shuttle no pause ends by itself.
+            while reads < SUBMITTERS {
+                queue.wait_for_free(Duration::ZERO);
+                for submission in queue.take_arrived() {
+                    match submission.is_free() {
+                        true => reads += 1,
+                        false => writes.push(label(&submission)),
+                    }
+                }
+            }
+            for submitter in submitters {
+                submitter.join().expect("no panic");
+            }
+            assert_each_once_and_in_order(&writes);
+        });
+    }
+
+    #[test]
+    fn closing_hands_over_what_waits_and_refuses_what_comes_later() {
+        explore(|| {
+            let queue = Arc::new(Queue::default());
+            let submitters = start_submitters(&queue, submit_writes);
+            let batch = queue.take().expect("the submitters do not leave without a write");
+            let mut seen: Vec<Label> = batch.iter().map(label).collect();
+            queue.close(|submission| seen.push(label(&submission)));
+            for submitter in submitters {
+                seen.extend(submitter.join().expect("no panic"));
+            }
+            assert_each_once_and_in_order(&seen);
+        });
+    }
+}

@@ -155,7 +155,8 @@ fn position_of(error: &serde_json::Error, text: &str) -> usize {
     }
     let line_start: usize =
         text.split_inclusive('\n').take(error.line().saturating_sub(1)).map(str::len).sum();
-    line_start + error.column().saturating_sub(1)
+    // Column 0 is the line break before.
+    (line_start + error.column()).saturating_sub(1)
 }
 
 /// Says more than "not UTF-8" where the first bytes tell.
@@ -212,6 +213,7 @@ mod tests {
         };
         assert_eq!(place("{\n  \"ä\": 1,\n  \"b\" 2\n}"), (3, 7, 18));
         assert_eq!(place("{} x"), (1, 4, 3));
+        assert_eq!(place("{\"a\": 1.\n}"), (1, 9, 8));
         assert_eq!(place("\u{feff}[]"), (1, 2, 1));
         assert_eq!(place("{\"a\": [1, 2"), (1, 12, 11));
         assert_eq!(place(""), (1, 1, 0));

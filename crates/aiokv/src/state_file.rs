@@ -14,6 +14,7 @@ use std::ffi::OsString;
 use std::io::{self, ErrorKind};
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
 
 use rustix::io::Errno;
 
@@ -33,6 +34,8 @@ pub(crate) struct StateFile {
     path: PathBuf,
     temporary: PathBuf,
     directory: PathBuf,
+    /// Whether the names of the directories that lead to the file are known to be durable.
+    parents_durable: AtomicBool,
 }
 
 /// One content of the file, and how to see whether it is still the newest.
@@ -95,6 +98,7 @@ impl StateFile {
             directory: directory.to_owned(),
             path: resolved,
             storage,
+            parents_durable: AtomicBool::new(false),
         })
     }
 
@@ -193,15 +197,21 @@ impl StateFile {
             });
         }
         if flush {
-            let flushed = self.storage.flush_directory(&self.directory);
-            flushed.map_err(Error::io("flush", &self.directory)).map_err(Failure::NotDurable)?;
+            self.flush_names().map_err(Failure::NotDurable)?;
         }
-        new.0.metadata = self.metadata_after_rename(&new.0).map_err(Failure::NotDurable)?;
+        // The rename changed the metadata. If anything else did, or if this look fails, the next
+        // look sees a difference and the file is read again.
+        if let Ok(now) = new.0.file.metadata() {
+            let then = &new.0.metadata;
+            if (now.size, now.modified) == (then.size, then.modified) {
+                new.0.metadata = now;
+            }
+        }
         Ok(new)
     }
 
     /// Removes the file, and a temporary file that a killed process left behind.
-    pub(crate) fn remove(&self, old: Option<LockedFile>, flush: bool) -> Result<(), Failure> {
+    pub(crate) fn remove(&self, old: Option<&LockedFile>, flush: bool) -> Result<(), Failure> {
         if let Lock::Taken(_left_behind) = self.lock_temporary().map_err(Failure::Unchanged)? {
             let removed = self.storage.remove(&self.temporary);
             removed.map_err(Error::io("remove", &self.temporary)).map_err(Failure::Unchanged)?;
@@ -221,10 +231,10 @@ impl StateFile {
         if let Version::Present(open) = version {
             open.file.flush().map_err(Error::io("flush", &self.path))?;
         }
-        match self.storage.flush_directory(&self.directory) {
+        match self.flush_names() {
             // Without a directory there is nothing to lose.
-            Err(error) if error.kind() == ErrorKind::NotFound => Ok(()),
-            outcome => outcome.map_err(Error::io("flush", &self.directory)),
+            Err(Error::Io { source, .. }) if source.kind() == ErrorKind::NotFound => Ok(()),
+            outcome => outcome,
         }
     }
 
@@ -238,10 +248,14 @@ impl StateFile {
             Access::Read => "read",
             Access::ReadWrite => "open for writing",
         };
-        match open_regular(&*self.storage, &self.path, access) {
-            Ok(open) => Ok(Some(open)),
-            Err(error) if error.kind() == ErrorKind::NotFound => Ok(None),
-            Err(error) => Err(Error::io(action, &self.path)(error)),
+        loop {
+            match open_regular(&*self.storage, &self.path, access) {
+                // Replaced since it was opened: its metadata will not tell of another change.
+                Ok(open) if open.metadata.links == 0 => {}
+                Ok(open) => return Ok(Some(open)),
+                Err(error) if error.kind() == ErrorKind::NotFound => return Ok(None),
+                Err(error) => return Err(Error::io(action, &self.path)(error)),
+            }
         }
     }
 
@@ -341,12 +355,26 @@ impl StateFile {
         Ok(())
     }
 
-    /// The metadata of the new file after its rename, which changed `changed`. If somebody wrote
-    /// to the file since, the old metadata, so that the next look sees a difference.
-    fn metadata_after_rename(&self, new: &OpenFile) -> Result<Metadata> {
-        let now = new.file.metadata().map_err(Error::io("look at", &self.path))?;
-        let untouched = (now.size, now.modified) == (new.metadata.size, new.metadata.modified);
-        Ok(if untouched { now } else { new.metadata })
+    /// Makes the name of the file durable, and once those of the directories that lead to it: a
+    /// process that created them may have died before it could.
+    fn flush_names(&self) -> Result<()> {
+        let flush = |directory: &Path| {
+            let flushed = self.storage.flush_directory(directory);
+            flushed.map_err(Error::io("flush", directory))
+        };
+        flush(&self.directory)?;
+        if !self.parents_durable.load(Ordering::Relaxed) {
+            for parent in self.directory.ancestors().skip(1) {
+                match flush(parent) {
+                    // Not to be opened by us, so hardly created by one of us.
+                    Err(Error::Io { source, .. })
+                        if source.kind() == ErrorKind::PermissionDenied => {}
+                    outcome => outcome?,
+                }
+            }
+            self.parents_durable.store(true, Ordering::Relaxed);
+        }
+        Ok(())
     }
 }
 
@@ -394,31 +422,29 @@ fn resolve(storage: &dyn Storage, path: &Path, links_left: usize) -> io::Result<
     match storage.read_link(&path) {
         Ok(_) if links_left == 0 => Err(Errno::LOOP.into()),
         Ok(target) => resolve(storage, &directory.join(target), links_left - 1),
-        // Nothing there, or no link: the file is to be created here.
-        Err(_) => Ok(path),
+        // No link, or nothing there: the file is to be created here.
+        Err(error) if matches!(error.kind(), ErrorKind::InvalidInput | ErrorKind::NotFound) => {
+            Ok(path)
+        }
+        Err(error) => Err(error),
     }
 }
 
-/// Creates a directory and its missing parents, each of them durable.
+/// Creates a directory and its missing parents.
 fn create_directories(storage: &dyn Storage, path: &Path, flush: bool) -> io::Result<()> {
-    let Some(parent) = path.parent() else {
-        return Err(ErrorKind::NotFound.into());
-    };
     match storage.create_directory(path) {
         Err(error) if error.kind() == ErrorKind::NotFound => {
+            let parent = path.parent().ok_or(error)?;
             create_directories(storage, parent, flush)?;
-            match storage.create_directory(path) {
-                Err(error) if error.kind() == ErrorKind::AlreadyExists => {}
-                outcome => outcome?,
-            }
+            return create_directories(storage, path, flush);
         }
-        Err(error) if error.kind() == ErrorKind::AlreadyExists => {}
+        Err(error) if error.kind() == ErrorKind::AlreadyExists => return Ok(()),
         outcome => outcome?,
     }
-    if flush {
-        storage.flush_directory(parent)?;
+    match path.parent() {
+        Some(parent) if flush => storage.flush_directory(parent),
+        _ => Ok(()),
     }
-    Ok(())
 }
 
 fn read_all(file: &dyn File, size: u64) -> io::Result<Vec<u8>> {

@@ -95,24 +95,30 @@ pub(crate) fn mask_non_finite(text: &str) -> Cow<'_, str> {
     }
     let mut masked = String::with_capacity(text.len());
     let mut copied = 0;
-    let mut before = b':';
+    let mut before = b'{';
     for (position, byte) in outside_strings(text) {
-        // Only a token of its own counts: `1NaN` must not become a number.
-        let starts_token = before.is_ascii_whitespace() || matches!(before, b':' | b',' | b'[');
-        before = byte;
-        if !starts_token || !matches!(byte, b'N' | b'I' | b'-') {
-            continue;
-        }
-        for (name, mask) in MASKS {
-            if text[position..].starts_with(name) {
+        // Only where a value may start, and only if that is all of it: `1NaN` and `NaN0` must not
+        // become numbers.
+        if matches!(before, b':' | b',' | b'[') && matches!(byte, b'N' | b'I' | b'-') {
+            let rest = &text[position..];
+            let ends = |name: &str| !rest[name.len()..].starts_with(is_part_of_number);
+            let found = MASKS.iter().find(|(name, _)| rest.starts_with(name) && ends(name));
+            if let Some((name, mask)) = found {
                 masked.push_str(&text[copied..position]);
                 masked.push_str(mask);
                 copied = position + name.len();
             }
         }
+        if !byte.is_ascii_whitespace() {
+            before = byte;
+        }
     }
     masked.push_str(&text[copied..]);
     Cow::Owned(masked)
+}
+
+fn is_part_of_number(character: char) -> bool {
+    character.is_ascii_alphanumeric() || matches!(character, '.' | '+' | '-')
 }
 
 #[cfg(test)]
@@ -154,7 +160,8 @@ mod tests {
 
     #[test]
     fn a_part_of_another_token_is_not_masked() {
-        for text in ["[1NaN]", "[-NaN]", "[--Infinity]", "{NaN: 1}", "[eNaN]"] {
+        let texts = ["[1NaN]", "[-NaN]", "[--Infinity]", "{NaN: 1}", "[NaN0]", "[-Infinity.5]"];
+        for text in texts {
             let masked = mask_non_finite(text);
             assert!(serde_json::from_str::<serde_json::Value>(&masked).is_err(), "{text}");
         }

@@ -1,0 +1,261 @@
+//! Operations of several threads, tasks, stores and processes on one file take effect one at a
+//! time: their histories are recorded and checked key by key.
+
+#![allow(clippy::unwrap_used, reason = "a test ends with the first surprise")]
+
+mod linearizability;
+mod random;
+mod start;
+mod worker;
+
+use std::collections::BTreeMap;
+use std::fs;
+use std::path::Path;
+use std::thread;
+
+use aiokv::{AioKv, Options, Result};
+use linearizability::{Action, Event, is_linearizable};
+use random::Random;
+use rustix::time::{ClockId, clock_gettime};
+use start::start;
+use worker::Worker;
+
+const KEYS: [&str; 3] = ["a", "b", "c"];
+
+/// What a session asks for.
+#[derive(Clone, Copy)]
+enum Request {
+    Set(u64),
+    Delete,
+    Clear,
+    Get,
+}
+
+impl Request {
+    /// Of every 32 requests one clears and two delete; the rest is half writing and half reading.
+    fn random(random: &mut Random, value: u64) -> Self {
+        match random.below(32) {
+            0 => Self::Clear,
+            1 | 2 => Self::Delete,
+            3..17 => Self::Set(value),
+            _ => Self::Get,
+        }
+    }
+
+    async fn carry_out(self, kv: &AioKv, key: &str) -> Result<Action> {
+        Ok(match self {
+            Self::Set(value) => {
+                kv.set(key, &value).await?;
+                Action::Write(Some(value))
+            }
+            Self::Delete => {
+                kv.delete(key).await?;
+                Action::Write(None)
+            }
+            Self::Clear => {
+                kv.clear().await?;
+                Action::Write(None)
+            }
+            Self::Get => Action::Read(kv.get(key).await?),
+        })
+    }
+
+    /// What happens if nobody is told the outcome.
+    fn unheard(self) -> Option<Action> {
+        match self {
+            Self::Set(value) => Some(Action::Write(Some(value))),
+            Self::Delete | Self::Clear => Some(Action::Write(None)),
+            Self::Get => None,
+        }
+    }
+
+    /// The keys that are touched by a request that names `key`.
+    fn keys(self, key: &'static str) -> Vec<&'static str> {
+        if matches!(self, Self::Clear) { KEYS.to_vec() } else { vec![key] }
+    }
+}
+
+type History = Vec<(&'static str, Event)>;
+
+/// The time on a clock that all threads and processes share, in nanoseconds.
+fn now() -> u64 {
+    let now = clock_gettime(ClockId::Monotonic);
+    u64::try_from(now.tv_sec).unwrap() * 1_000_000_000 + u64::try_from(now.tv_nsec).unwrap()
+}
+
+fn open(path: &Path) -> AioKv {
+    AioKv::with_options(path, Options::default().fsync(false)).unwrap()
+}
+
+/// Checks what happened to each key, and that it explains what is in the store now.
+fn check(path: &Path, history: History) {
+    let mut by_key: BTreeMap<_, Vec<Event>> = BTreeMap::new();
+    for (key, event) in history {
+        by_key.entry(key).or_default().push(event);
+    }
+    assert_eq!(by_key.len(), KEYS.len());
+    for (key, mut events) in by_key {
+        let value = pollster::block_on(open(path).get(key)).unwrap();
+        events.push(event(Action::Read(value), now(), u64::MAX));
+        assert!(is_linearizable(&events), "{key}: {events:#?}");
+    }
+}
+
+fn event(action: Action, start: u64, end: u64) -> Event {
+    Event { action, start, end, certain: true }
+}
+
+/// Starts some operations at once, drops some of them, awaits the others, and so on; sometimes
+/// closes the store in between. Within a process an operation has its place in the order once it
+/// is started, so its time ends there.
+async fn session(kv: AioKv, number: u64, rounds: u64) -> History {
+    let mut random = Random(number);
+    let mut history = History::new();
+    for round in 0..rounds {
+        if random.below(8) == 0 {
+            kv.close().await.unwrap();
+        }
+        let mut started = Vec::new();
+        for part in 0..1 + random.below(4) {
+            let request = Request::random(&mut random, (number * rounds + round) * 4 + part);
+            let key = KEYS[random.below(KEYS.len() as u64) as usize];
+            let begin = now();
+            let operation = start({
+                let kv = kv.clone();
+                async move { request.carry_out(&kv, key).await }
+            });
+            if random.below(4) > 0 {
+                started.push((request, key, begin, now(), operation));
+                continue;
+            }
+            drop(operation);
+            let end = now();
+            let events = request.unheard().map(|action| event(action, begin, end));
+            let events = events.map(|event| Event { certain: false, ..event });
+            history.extend(
+                events
+                    .into_iter()
+                    .flat_map(|event| request.keys(key).into_iter().map(move |key| (key, event))),
+            );
+        }
+        for (request, key, begin, end, operation) in started {
+            let event = event(operation.await.unwrap(), begin, end);
+            history.extend(request.keys(key).into_iter().map(|key| (key, event)));
+        }
+    }
+    history
+}
+
+#[test]
+fn threads_and_tasks_of_one_process_have_one_order() {
+    let directory = tempfile::tempdir().unwrap();
+    let path = directory.path().join("state.json");
+    let alias = directory.path().join("alias.json");
+    std::os::unix::fs::symlink("state.json", &alias).unwrap();
+    let mut history = History::new();
+    thread::scope(|scope| {
+        let threads = Vec::from_iter((0..4).map(|number| {
+            let kv = open(if number == 0 { &alias } else { &path });
+            scope.spawn(move || pollster::block_on(session(kv, number, 200)))
+        }));
+        let runtime = tokio::runtime::Builder::new_multi_thread().worker_threads(2).build();
+        let runtime = runtime.unwrap();
+        let shared = open(&path);
+        let tasks = (4..8).map(|number| runtime.spawn(session(shared.clone(), number, 200)));
+        for task in Vec::from_iter(tasks) {
+            history.extend(runtime.block_on(task).unwrap());
+        }
+        for thread in threads {
+            history.extend(thread.join().unwrap());
+        }
+    });
+    assert!(history.len() > 2_000);
+    check(&path, history);
+}
+
+#[test]
+fn processes_have_one_order() {
+    const PROCESSES: usize = 4;
+    let directory = tempfile::tempdir().unwrap();
+    let path = directory.path().join("state.json");
+    let logs: Vec<_> = (0..PROCESSES).map(|it| directory.path().join(it.to_string())).collect();
+    let start = |(number, log): (usize, _)| {
+        let arguments = [path.to_str().unwrap(), Path::to_str(log).unwrap(), &number.to_string()];
+        Worker::start("record_a_process", &arguments)
+    };
+    let mut workers: Vec<_> = logs.iter().map(|log| log.as_path()).enumerate().map(start).collect();
+    workers.iter_mut().for_each(|worker| worker.expect("ready"));
+    workers.iter_mut().for_each(Worker::go_on);
+    workers.iter_mut().for_each(Worker::finish);
+    let history = History::from_iter(logs.iter().flat_map(|log| {
+        let recorded = serde_json::from_slice(&fs::read(log).unwrap()).unwrap();
+        let recorded: Vec<(String, bool, Option<u64>, u64, u64)> = recorded;
+        recorded.into_iter().map(|(key, is_write, value, start, end)| {
+            let action = if is_write { Action::Write(value) } else { Action::Read(value) };
+            let key = KEYS.into_iter().find(|other| *other == key).unwrap();
+            (key, event(action, start, end))
+        })
+    }));
+    assert!(history.len() > 1_000);
+    check(&path, history);
+}
+
+#[test]
+#[ignore = "a process of `processes_have_one_order`"]
+fn record_a_process() {
+    const ROUNDS: u64 = 300;
+    let Some([path, log, number]) = worker::arguments() else { return };
+    let kv = open(path.as_ref());
+    let number: u64 = number.parse().unwrap();
+    let mut random = Random(number);
+    let mut history = Vec::new();
+    worker::report("ready");
+    worker::wait_for_parent();
+    for round in 0..ROUNDS {
+        let request = Request::random(&mut random, number * ROUNDS + round);
+        let key = KEYS[random.below(KEYS.len() as u64) as usize];
+        let start = now();
+        let action = pollster::block_on(request.carry_out(&kv, key)).unwrap();
+        let end = now();
+        let (is_write, value) = match action {
+            Action::Write(value) => (true, value),
+            Action::Read(value) => (false, value),
+        };
+        history.extend(request.keys(key).into_iter().map(|key| (key, is_write, value, start, end)));
+    }
+    fs::write(log, serde_json::to_vec(&history).unwrap()).unwrap();
+}
+
+#[test]
+fn processes_lose_no_update_of_each_other() {
+    const PROCESSES: usize = 4;
+    let directory = tempfile::tempdir().unwrap();
+    let path = directory.path().join("state.json");
+    let start =
+        |number: usize| Worker::start("add_keys", &[path.to_str().unwrap(), &number.to_string()]);
+    let mut workers: Vec<_> = (0..PROCESSES).map(start).collect();
+    workers.iter_mut().for_each(|worker| worker.expect("ready"));
+    workers.iter_mut().for_each(Worker::go_on);
+    workers.iter_mut().for_each(Worker::finish);
+    let mut entries = pollster::block_on(open(&path).get_all::<usize>()).unwrap();
+    entries.sort();
+    let mut expected: Vec<_> = (0..PROCESSES)
+        .flat_map(|process| (0..KEYS_EACH).map(move |it| (format!("{process} {it}"), it)))
+        .collect();
+    expected.sort();
+    assert_eq!(entries, expected);
+}
+
+const KEYS_EACH: usize = 150;
+
+#[test]
+#[ignore = "a process of `processes_lose_no_update_of_each_other`"]
+fn add_keys() {
+    let Some([path, process]) = worker::arguments() else { return };
+    let kv = open(path.as_ref());
+    worker::report("ready");
+    worker::wait_for_parent();
+    for number in 0..KEYS_EACH {
+        pollster::block_on(kv.set(&format!("{process} {number}"), &number)).unwrap();
+    }
+}

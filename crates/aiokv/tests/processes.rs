@@ -1,0 +1,354 @@
+//! Several processes on one file: waiting for each other, seeing each other's changes and
+//! surviving each other's deaths.
+
+#![allow(clippy::unwrap_used, reason = "a test ends with the first surprise")]
+
+mod hooked_disk;
+mod random;
+mod start;
+mod worker;
+
+use std::collections::BTreeMap;
+use std::fs::{self, File};
+use std::path::{Path, PathBuf};
+use std::time::Duration;
+
+use aiokv::{AioKv, Error, Options};
+use hooked_disk::{HookedDisk, Moment};
+use pollster::block_on;
+use random::Random;
+use start::start;
+use tempfile::TempDir;
+use worker::Worker;
+
+fn state_file() -> (TempDir, PathBuf) {
+    let directory = tempfile::tempdir().unwrap();
+    let path = directory.path().join("state.json");
+    (directory, path)
+}
+
+fn open(path: &Path) -> AioKv {
+    AioKv::new(path).unwrap()
+}
+
+fn start_worker<const COUNT: usize>(test: &str, path: &Path, arguments: [&str; COUNT]) -> Worker {
+    Worker::start(test, &[&[path.to_str().unwrap()], &arguments[..]].concat())
+}
+
+/// The names in the directory of the file.
+fn names(path: &Path) -> Vec<String> {
+    let entries = fs::read_dir(path.parent().unwrap()).unwrap();
+    let names = entries.map(|entry| entry.unwrap().file_name().into_string().unwrap());
+    let mut names = Vec::from_iter(names);
+    names.sort();
+    names
+}
+
+const TEMPORARY: &str = ".state.json.aiokv-tmp";
+
+// --- Waiting for the lock ---
+
+/// Starts a process that holds the lock of the file.
+fn start_lock_holder(path: &Path) -> Worker {
+    let mut holder = start_worker("hold_the_lock", path, []);
+    holder.expect("locked");
+    holder
+}
+
+#[test]
+#[ignore = "a process of the tests of waiting"]
+fn hold_the_lock() {
+    let Some([path]) = worker::arguments() else { return };
+    let file = File::open(path).unwrap();
+    file.lock().unwrap();
+    worker::report("locked");
+    worker::wait_for_parent();
+}
+
+#[test]
+fn a_change_gives_up_after_the_lock_timeout_and_says_who_holds_the_lock() {
+    let (_directory, path) = state_file();
+    fs::write(&path, "{\"a\": 1}").unwrap();
+    let mut holder = start_lock_holder(&path);
+    let timeout = Duration::from_millis(50);
+    let kv = AioKv::with_options(&path, Options::default().lock_timeout(timeout)).unwrap();
+    for operation in [start(kv.set("a", &2)), start(kv.delete("a")), start(kv.clear())] {
+        let error = block_on(operation).unwrap_err();
+        let Error::Locked { path: locked, waited, holder: id } = &error else {
+            panic!("{error}");
+        };
+        assert_eq!((locked, *waited, *id), (&path, timeout, Some(holder.id())));
+        let message = error.to_string();
+        assert!(message.contains(path.to_str().unwrap()), "{message}");
+        assert!(message.contains(&format!("process {}", holder.id())), "{message}");
+    }
+    assert_eq!(fs::read_to_string(&path).unwrap(), "{\"a\": 1}");
+    holder.go_on();
+    holder.finish();
+    block_on(kv.set("a", &2)).unwrap();
+    assert_eq!(names(&path), ["state.json"]);
+}
+
+#[test]
+fn reads_go_on_while_a_change_waits_for_the_lock() {
+    for is_loaded in [false, true] {
+        let (_directory, path) = state_file();
+        fs::write(&path, "{\"a\": 1, \"b\": 2}").unwrap();
+        let kv = open(&path);
+        if is_loaded {
+            assert_eq!(block_on(kv.get("b")).unwrap(), Some(2));
+        }
+        let mut holder = start_lock_holder(&path);
+        let change = start(kv.set("a", &3));
+        assert_eq!(block_on(kv.get("b")).unwrap(), Some(2));
+        assert_eq!(block_on(kv.get::<u64>("c")).unwrap(), None);
+        assert_eq!(block_on(open(&path).get("b")).unwrap(), Some(2));
+        assert_eq!(fs::read_to_string(&path).unwrap(), "{\"a\": 1, \"b\": 2}");
+        // A read of the key that is being changed comes after the change.
+        let read = start(kv.get("a"));
+        holder.go_on();
+        assert_eq!(block_on(read).unwrap(), Some(3));
+        block_on(change).unwrap();
+        holder.finish();
+    }
+}
+
+#[test]
+fn a_killed_lock_holder_blocks_nobody() {
+    let (_directory, path) = state_file();
+    fs::write(&path, "{\"a\": 1}").unwrap();
+    let mut holder = start_lock_holder(&path);
+    let kv = open(&path);
+    let change = start(kv.set("a", &2));
+    holder.kill();
+    block_on(change).unwrap();
+    assert_eq!(block_on(kv.get("a")).unwrap(), Some(2));
+}
+
+// --- Seeing the changes of others ---
+
+#[test]
+fn an_acknowledged_change_of_another_process_is_seen_by_the_next_read() {
+    const ROUNDS: u64 = 100;
+    let (_directory, path) = state_file();
+    let mut worker = start_worker("count_up", &path, [&ROUNDS.to_string()]);
+    let kv = open(&path);
+    for round in 0..ROUNDS {
+        worker.go_on();
+        worker.expect(&format!("set {round}"));
+        assert_eq!(block_on(kv.get("worker")).unwrap(), Some(round));
+        block_on(kv.set("parent", &round)).unwrap();
+    }
+    worker.finish();
+    assert_eq!(block_on(kv.get("parent")).unwrap(), Some(ROUNDS - 1));
+}
+
+#[test]
+#[ignore = "a process of `an_acknowledged_change_of_another_process_is_seen_by_the_next_read`"]
+fn count_up() {
+    let Some([path, rounds]) = worker::arguments() else { return };
+    let kv = open(path.as_ref());
+    for round in 0..rounds.parse::<u64>().unwrap() {
+        worker::wait_for_parent();
+        let before = round.checked_sub(1);
+        assert_eq!(block_on(kv.get("parent")).unwrap(), before);
+        block_on(kv.set("worker", &round)).unwrap();
+        worker::report(format!("set {round}"));
+    }
+}
+
+#[test]
+fn an_edit_is_seen_by_the_next_read_and_is_the_base_of_the_next_change() {
+    let edit_in_place = |path: &Path, content: &str| fs::write(path, content).unwrap();
+    let replace = |path: &Path, content: &str| {
+        let new = path.with_extension("new");
+        fs::write(&new, content).unwrap();
+        fs::rename(new, path).unwrap();
+    };
+    for edit in [edit_in_place, replace] {
+        let (_directory, path) = state_file();
+        let kv = open(&path);
+        block_on(kv.set("a", &1)).unwrap();
+        edit(&path, "{\"a\": 22, \"b\": 3}");
+        assert_eq!(block_on(kv.get("a")).unwrap(), Some(22));
+        edit(&path, "{\"a\": 333, \"b\": 3}");
+        block_on(kv.set("c", &4)).unwrap();
+        let content = "{\n  \"a\": 333,\n  \"b\": 3,\n  \"c\": 4\n}\n";
+        assert_eq!(fs::read_to_string(&path).unwrap(), content);
+    }
+}
+
+#[test]
+fn a_removed_file_is_an_empty_store() {
+    let (_directory, path) = state_file();
+    let kv = open(&path);
+    block_on(kv.set("a", &1)).unwrap();
+    fs::remove_file(&path).unwrap();
+    assert_eq!(block_on(kv.get::<u64>("a")).unwrap(), None);
+    block_on(kv.set("a", &1)).unwrap();
+    fs::remove_file(&path).unwrap();
+    block_on(kv.set("b", &2)).unwrap();
+    assert_eq!(fs::read_to_string(&path).unwrap(), "{\n  \"b\": 2\n}\n");
+}
+
+// --- Creating the file ---
+
+#[test]
+fn processes_that_create_the_file_at_once_lose_nothing() {
+    for _ in 0..20 {
+        let (_directory, path) = state_file();
+        let path = path.with_file_name("missing").join("state.json");
+        let mut workers = ["a", "b", "c"].map(|key| start_worker("set_once", &path, [key]));
+        workers.iter_mut().for_each(|worker| worker.expect("ready"));
+        workers.iter_mut().for_each(Worker::go_on);
+        workers.iter_mut().for_each(Worker::finish);
+        let mut entries = block_on(open(&path).get_all::<u64>()).unwrap();
+        entries.sort();
+        assert_eq!(entries, ["a", "b", "c"].map(|key| (key.to_owned(), 1)));
+        assert_eq!(names(&path), ["state.json"]);
+    }
+}
+
+#[test]
+#[ignore = "a process of `processes_that_create_the_file_at_once_lose_nothing`"]
+fn set_once() {
+    let Some([path, key]) = worker::arguments() else { return };
+    let kv = open(path.as_ref());
+    worker::report("ready");
+    worker::wait_for_parent();
+    block_on(kv.set(&key, &1)).unwrap();
+}
+
+/// Starts a process that sets `b` and stops right before it renames its temporary file.
+fn start_stopping_writer(path: &Path) -> Worker {
+    let mut writer = start_worker("stop_before_the_rename", path, []);
+    writer.expect("about to rename");
+    assert!(names(path).contains(&TEMPORARY.to_owned()));
+    writer
+}
+
+#[test]
+#[ignore = "a process of the tests that stop a writer"]
+fn stop_before_the_rename() {
+    let Some([path]) = worker::arguments() else { return };
+    let disk = HookedDisk::new(|moment| {
+        if matches!(moment, Moment::BeforeRename | Moment::BeforeRenameNew) {
+            worker::report("about to rename");
+            worker::wait_for_parent();
+        }
+    });
+    let kv = AioKv::with_storage(path, Options::default(), disk).unwrap();
+    block_on(kv.set("b", &2)).unwrap();
+}
+
+#[test]
+fn a_creator_waits_for_another_one() {
+    let (_directory, path) = state_file();
+    let mut writer = start_stopping_writer(&path);
+    let timeout = Duration::from_millis(50);
+    let impatient = AioKv::with_options(&path, Options::default().lock_timeout(timeout)).unwrap();
+    let error = block_on(impatient.set("a", &1)).unwrap_err();
+    assert!(
+        matches!(error, Error::Locked { holder, .. } if holder == Some(writer.id())),
+        "{error}"
+    );
+    let kv = open(&path);
+    let change = start(kv.set("a", &1));
+    assert_eq!(block_on(kv.get::<u64>("b")).unwrap(), None);
+    writer.go_on();
+    block_on(change).unwrap();
+    writer.finish();
+    let content = "{\n  \"b\": 2,\n  \"a\": 1\n}\n";
+    assert_eq!(fs::read_to_string(&path).unwrap(), content);
+    assert_eq!(names(&path), ["state.json"]);
+}
+
+// --- Surviving the death of others ---
+
+#[test]
+fn the_temporary_file_of_a_killed_process_is_removed_by_the_next_writer() {
+    for before in [None, Some("{\"a\": 0}")] {
+        let (_directory, path) = state_file();
+        if let Some(content) = before {
+            fs::write(&path, content).unwrap();
+        }
+        let mut writer = start_stopping_writer(&path);
+        let kv = open(&path);
+        let change = start(kv.set("a", &1));
+        writer.kill();
+        block_on(change).unwrap();
+        assert_eq!(names(&path), ["state.json"]);
+        assert_eq!(fs::read_to_string(&path).unwrap(), "{\n  \"a\": 1\n}\n");
+    }
+}
+
+#[test]
+fn clearing_removes_the_temporary_file_of_a_killed_process() {
+    let (_directory, path) = state_file();
+    start_stopping_writer(&path).kill();
+    block_on(open(&path).clear()).unwrap();
+    assert_eq!(names(&path), Vec::<String>::new());
+}
+
+#[test]
+fn every_acknowledged_change_survives_sigkill() {
+    const ROUNDS: u64 = 200;
+    const WRITERS: u64 = 4;
+    let (_directory, path) = state_file();
+    let start = |name: u64| (name, start_worker("count_for_ever", &path, [&name.to_string()]));
+    let mut writers: Vec<_> = (0..WRITERS).map(start).collect();
+    let mut random = Random(1);
+    let mut acknowledged = BTreeMap::new();
+    for round in 0..ROUNDS {
+        let victim = random.below(WRITERS) as usize;
+        let (name, mut writer) = std::mem::replace(&mut writers[victim], start(WRITERS + round));
+        let heard = (0..random.below(4)).map(|_| writer.report().unwrap()).last();
+        // Any moment of the next change.
+        for _ in 0..random.below(100_000) {
+            std::hint::spin_loop();
+        }
+        writer.kill();
+        let last = std::iter::from_fn(|| writer.report()).last().or(heard);
+        acknowledged.insert(name, last.map_or(0, |number| number.parse().unwrap()));
+        assert_complete(&path, &acknowledged);
+    }
+    writers.clear();
+    assert_complete(&path, &acknowledged);
+    let changes: u64 = acknowledged.values().sum();
+    println!("killed {ROUNDS} processes after {changes} acknowledged changes");
+    assert!(changes > ROUNDS);
+    block_on(open(&path).set("last", &1)).unwrap();
+    assert_eq!(names(&path), ["state.json"]);
+}
+
+/// Checks that the file is valid and holds what the killed writers asked for: everything that was
+/// acknowledged, and at most the one change after that, of which nobody heard.
+fn assert_complete(path: &Path, acknowledged: &BTreeMap<u64, u64>) {
+    let mut found = BTreeMap::<u64, Vec<u64>>::new();
+    if path.exists() {
+        let state: BTreeMap<String, u64> =
+            serde_json::from_slice(&fs::read(path).unwrap()).unwrap();
+        for (key, number) in state {
+            let name = key.split_once(' ').unwrap().0.parse().unwrap();
+            found.entry(name).or_default().push(number);
+        }
+    }
+    for (name, acknowledged) in acknowledged {
+        let mut numbers = found.remove(name).unwrap_or_default();
+        numbers.sort();
+        let last = numbers.len() as u64;
+        assert_eq!(numbers, Vec::from_iter(1..=last), "of writer {name}");
+        assert!((*acknowledged..=acknowledged + 1).contains(&last), "{acknowledged} {last}");
+    }
+}
+
+#[test]
+#[ignore = "a process of `every_acknowledged_change_survives_sigkill`"]
+fn count_for_ever() {
+    let Some([path, name]) = worker::arguments() else { return };
+    let kv = open(path.as_ref());
+    for number in 1_u64.. {
+        block_on(kv.set(&format!("{name} {number}"), &number)).unwrap();
+        worker::report(number);
+    }
+}

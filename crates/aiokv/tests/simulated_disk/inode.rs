@@ -1,0 +1,244 @@
+//! A file or a directory: what programs see of it, and what a loss of power may leave of it.
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::ffi::{OsStr, OsString};
+
+use crate::random::Random;
+
+/// How many unflushed changes of one thing are kept or lost in every combination. Of more than
+/// these, random combinations are drawn.
+const COMBINED_MAX: usize = 6;
+/// How many combinations are drawn then.
+const COMBINATIONS_DRAWN: usize = 64;
+/// At how many places a write is torn, both ends included.
+const TEARS: usize = 17;
+
+/// The number of an inode.
+pub(super) type Number = u64;
+
+#[derive(Debug, Clone)]
+pub(super) struct Inode {
+    pub(super) attributes: Attributes,
+    attributes_durable: Attributes,
+    pub(super) body: Body,
+    /// How many names it has.
+    pub(super) links: u64,
+    /// When the content changed, in ticks of the simulated clock.
+    pub(super) modified: i64,
+    /// When content, names or attributes changed.
+    pub(super) changed: i64,
+    /// The handle that holds the advisory lock.
+    pub(super) lock: Option<u64>,
+}
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) struct Attributes {
+    pub(super) mode: u32,
+    pub(super) owner: u32,
+    pub(super) group: u32,
+}
+
+#[derive(Debug, Clone)]
+pub(super) enum Body {
+    File(Content),
+    Directory(Entries),
+}
+
+impl Inode {
+    pub(super) fn new(attributes: Attributes, body: Body, now: i64) -> Self {
+        Self {
+            attributes,
+            attributes_durable: attributes,
+            body,
+            links: 0,
+            modified: now,
+            changed: now,
+            lock: None,
+        }
+    }
+
+    pub(super) fn with_links(&self, links: u64) -> Self {
+        Self { links, ..self.clone() }
+    }
+
+    pub(super) fn flush(&mut self) {
+        self.attributes_durable = self.attributes;
+        match &mut self.body {
+            Body::File(content) => content.flush(),
+            Body::Directory(entries) => entries.flush(),
+        }
+    }
+
+    /// What a loss of power may leave, without anything unflushed in it.
+    pub(super) fn survivors(&self, random: &mut Random) -> Vec<Self> {
+        let bodies: Vec<_> = match &self.body {
+            Body::File(content) => content.survivors(random).into_iter().map(Body::File).collect(),
+            Body::Directory(entries) => {
+                entries.survivors(random).into_iter().map(Body::Directory).collect()
+            }
+        };
+        let mut attributes = vec![self.attributes, self.attributes_durable];
+        attributes.dedup();
+        let survivor = |attributes, body: &Body| Self {
+            attributes,
+            attributes_durable: attributes,
+            body: body.clone(),
+            lock: None,
+            ..*self
+        };
+        let survivors = |attributes| bodies.iter().map(move |body| survivor(attributes, body));
+        attributes.into_iter().flat_map(survivors).collect()
+    }
+}
+
+/// The content of a file.
+#[derive(Debug, Clone, Default)]
+pub(super) struct Content {
+    now: Vec<u8>,
+    durable: Vec<u8>,
+    /// The writes since the last flush, as offsets and bytes.
+    unflushed: Vec<(usize, Vec<u8>)>,
+}
+
+impl Content {
+    pub(super) fn now(&self) -> &[u8] {
+        &self.now
+    }
+
+    pub(super) fn write(&mut self, bytes: &[u8], offset: usize) {
+        write(&mut self.now, bytes, offset);
+        self.unflushed.push((offset, bytes.to_vec()));
+    }
+
+    fn flush(&mut self) {
+        for (offset, bytes) in self.unflushed.drain(..) {
+            write(&mut self.durable, &bytes, offset);
+        }
+    }
+
+    /// What a failed flush does: programs still see the writes, but no later flush brings them to
+    /// the disk.
+    pub(super) fn lose_unflushed(&mut self) {
+        self.unflushed.clear();
+    }
+
+    fn survivors(&self, random: &mut Random) -> Vec<Self> {
+        let mut survivors = BTreeSet::new();
+        for kept in combinations(self.unflushed.len(), random) {
+            let mut kept: Vec<_> = kept.iter().map(|&index| &self.unflushed[index]).collect();
+            let last = kept.pop();
+            let mut content = self.durable.clone();
+            for (offset, bytes) in kept {
+                write(&mut content, bytes, *offset);
+            }
+            let whole = last.map_or(0, |(_, bytes)| bytes.len());
+            for length in tears(whole) {
+                let mut torn = content.clone();
+                if let Some((offset, bytes)) = last {
+                    write(&mut torn, &bytes[..length], *offset);
+                }
+                let mut extended = torn.clone();
+                extended.resize(self.now.len(), 0);
+                survivors.extend([torn, extended]);
+            }
+        }
+        let survivor = |content: Vec<u8>| Self {
+            now: content.clone(),
+            durable: content,
+            unflushed: Vec::new(),
+        };
+        survivors.into_iter().map(survivor).collect()
+    }
+}
+
+/// The names in a directory.
+#[derive(Debug, Clone, Default)]
+pub(super) struct Entries {
+    now: BTreeMap<OsString, Number>,
+    durable: BTreeMap<OsString, Number>,
+    unflushed: Vec<Change>,
+}
+
+/// What one operation does to the names of a directory: what each of them stands for afterwards.
+/// It happens whole or not at all.
+pub(super) type Change = Vec<(OsString, Option<Number>)>;
+
+impl Entries {
+    pub(super) fn now(&self) -> &BTreeMap<OsString, Number> {
+        &self.now
+    }
+
+    pub(super) fn get(&self, name: &OsStr) -> Option<Number> {
+        self.now.get(name).copied()
+    }
+
+    pub(super) fn change(&mut self, change: Change) {
+        apply(&mut self.now, &change);
+        self.unflushed.push(change);
+    }
+
+    fn flush(&mut self) {
+        self.durable.clone_from(&self.now);
+        self.unflushed.clear();
+    }
+
+    /// Every inode that a survivor may have a name for.
+    pub(super) fn ever_named(&self) -> impl Iterator<Item = Number> {
+        let named = |change: &Change| change.iter().filter_map(|(_, inode)| *inode).collect();
+        let unflushed = self.unflushed.iter().flat_map(move |change| -> Vec<_> { named(change) });
+        self.durable.values().copied().chain(unflushed)
+    }
+
+    fn survivors(&self, random: &mut Random) -> Vec<Self> {
+        let survivor = |kept: Vec<usize>| {
+            let mut names = self.durable.clone();
+            for index in kept {
+                apply(&mut names, &self.unflushed[index]);
+            }
+            names
+        };
+        let kept = combinations(self.unflushed.len(), random).into_iter();
+        let survivors: BTreeSet<_> = kept.map(survivor).collect();
+        let survivor = |names: BTreeMap<_, _>| Self {
+            now: names.clone(),
+            durable: names,
+            unflushed: Vec::new(),
+        };
+        survivors.into_iter().map(survivor).collect()
+    }
+}
+
+fn apply(names: &mut BTreeMap<OsString, Number>, change: &Change) {
+    for (name, inode) in change {
+        match inode {
+            Some(inode) => drop(names.insert(name.clone(), *inode)),
+            None => drop(names.remove(name)),
+        }
+    }
+}
+
+/// Writes as the kernel does: a gap is filled with NUL bytes.
+fn write(content: &mut Vec<u8>, bytes: &[u8], offset: usize) {
+    let end = offset + bytes.len();
+    if content.len() < end {
+        content.resize(end, 0);
+    }
+    content[offset..end].copy_from_slice(bytes);
+}
+
+/// Which of `count` changes survive, as their indices in order. All and none are among them.
+fn combinations(count: usize, random: &mut Random) -> Vec<Vec<usize>> {
+    let chosen = |mask: u64| (0..count).filter(|index| mask >> (index % 64) & 1 == 1).collect();
+    if count <= COMBINED_MAX {
+        return (0..1 << count).map(chosen).collect();
+    }
+    let prefixes = (0..=count).map(|kept| (0..kept).collect());
+    let drawn = std::iter::repeat_with(|| chosen(random.below(u64::MAX))).take(COMBINATIONS_DRAWN);
+    drawn.chain(prefixes).collect()
+}
+
+/// How many bytes of a write of `whole` bytes survive: evenly spread, both ends among them.
+fn tears(whole: usize) -> BTreeSet<usize> {
+    let edges = [0, 1, whole.saturating_sub(1)].map(|length| length.min(whole));
+    (0..TEARS).map(|part| whole * part / (TEARS - 1)).chain(edges).collect()
+}
