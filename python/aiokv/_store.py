@@ -15,7 +15,7 @@ from aiokv._aiokv import (
     after_fork_in_child,
     after_fork_in_parent,
     before_fork,
-    settle_all,
+    finish,
 )
 
 if TYPE_CHECKING:
@@ -26,7 +26,7 @@ if TYPE_CHECKING:
 _logger = logging.getLogger("aiokv")
 
 # A process that ends on its own finishes what it started to write.
-atexit.register(settle_all)
+atexit.register(finish)
 
 os.register_at_fork(
     before=before_fork,

@@ -13,6 +13,7 @@ use pyo3::sync::PyOnceLock;
 
 use crate::decode::decode;
 use crate::error::exception;
+use crate::thread_state;
 use crate::view::ViewBuilder;
 
 /// An asyncio future of the running loop, and the waiter that will resolve it.
@@ -95,6 +96,7 @@ struct WakeLoops;
 
 impl Wake for WakeLoops {
     fn wake(&self) {
+        thread_state::keep();
         let attached = Python::try_attach(|py| {
             let outbox = take_outbox();
             let mut loops: Vec<(Py<PyAny>, Vec<Answered>)> = Vec::new();

@@ -7,6 +7,7 @@ mod encode;
 mod error;
 mod fork;
 mod store;
+mod thread_state;
 mod view;
 
 /// The native part of the package `aiokv`. Private; use the package.
@@ -17,7 +18,7 @@ mod _aiokv {
     #[pymodule_export]
     use super::fork::{after_fork_in_child, after_fork_in_parent, before_fork};
     #[pymodule_export]
-    use super::store::{Pending, Store, settle_all};
+    use super::store::{Pending, Store, finish};
     #[pymodule_export]
     use super::view::ViewBuilder;
 

@@ -14,6 +14,7 @@ use crate::answer::Awaited;
 use crate::decode::decode;
 use crate::encode::{encode, encode_string};
 use crate::error::exception;
+use crate::thread_state;
 
 /// The native half of `AioKV`. Every method returns at once: a value, or an asyncio future.
 #[pyclass(frozen, module = "aiokv._aiokv")]
@@ -109,10 +110,13 @@ impl Store {
     }
 }
 
-/// Waits until every operation that was started in this process is decided.
+/// Waits, at the end of the interpreter, until every operation that was started is decided.
 #[pyfunction]
-pub(crate) fn settle_all(py: Python<'_>) {
-    py.detach(aiokv::settle_all);
+pub(crate) fn finish(py: Python<'_>) {
+    py.detach(|| {
+        aiokv::settle_all();
+        thread_state::interpreter_ends();
+    });
 }
 
 fn key_string<'key, 'py>(key: &'key Bound<'py, PyAny>) -> PyResult<&'key Bound<'py, PyString>> {

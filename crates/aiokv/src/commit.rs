@@ -139,7 +139,10 @@ impl Writer<'_> {
             return batch;
         }
         loop {
-            match self.attempt(&batch) {
+            // Held until the answers were given: if the file is replaced, this is its last handle,
+            // and closing that makes the kernel free the file, which takes a while.
+            let known = self.memory.read().version.clone();
+            match self.attempt(&batch, &known) {
                 Ok(Attempt::Done(answers)) => answer(self.queue, batch, answers),
                 Ok(Attempt::Again) => continue,
                 Ok(Attempt::Busy(holder)) => return self.give_up_late(batch, &holder),
@@ -149,10 +152,10 @@ impl Writer<'_> {
         }
     }
 
-    /// Tries to commit a batch. An error is the answer to every write in it.
-    fn attempt(&self, batch: &[Submission]) -> Result<Attempt> {
-        let known = self.memory.read().version.clone();
-        let locked = match self.file.try_lock(&known)? {
+    /// Tries to commit a batch on top of the version that memory holds, or of a newer one. An error
+    /// is the answer to every write in it.
+    fn attempt(&self, batch: &[Submission], known: &Version) -> Result<Attempt> {
+        let locked = match self.file.try_lock(known)? {
             Lock::Taken(locked) => Some(locked),
             Lock::Missing => None,
             Lock::Busy(holder) => return Ok(Attempt::Busy(holder)),

@@ -281,6 +281,7 @@ fn serve(engine: &Engine, unresolved: Unresolved) {
 
 /// Answers a batch for a file that cannot even be found.
 fn refuse(queue: &Queue, batch: Vec<Submission>, error: &Error) {
+    let _work = fork::work();
     let answers = batch.iter().map(|submission| match submission.operation {
         Operation::Settle => Ok(Answer::Done),
         _ => Err(error.clone()),
