@@ -17,10 +17,8 @@ __all__ = [
 MAX_DEPTH: Final[int]
 __version__: Final[str]
 
-@final
-class Pending:
-    @property
-    def future(self) -> Future[Any]: ...
+class Pending(Exception):  # noqa: N818 - it is none, see the native module
+    args: tuple[Future[Any]]
 
 @final
 class Store:

@@ -83,10 +83,11 @@ class AioKV:
         Raises ``json.JSONDecodeError`` if the file is damaged, ``OSError`` if it cannot be read
         and ``TypeError`` if the key is not a ``str``.
         """
-        value = self._get(key, default)
-        if type(value) is Pending:
-            return await value.future
-        return value
+        try:
+            return self._get(key, default)
+        except Pending as pending:
+            (value,) = pending.args
+        return await value
 
     async def set(self, key: str, value: Any = _NOW) -> None:
         """Set ``key`` to ``value``, or to the current time in whole seconds since 1970.

@@ -18,7 +18,7 @@ mod _aiokv {
     #[pymodule_export]
     use super::fork::{after_fork_in_child, after_fork_in_parent, before_fork};
     #[pymodule_export]
-    use super::store::{Pending, Store, finish};
+    use super::store::{Store, finish};
     #[pymodule_export]
     use super::view::ViewBuilder;
 
@@ -28,6 +28,7 @@ mod _aiokv {
     #[pymodule_init]
     fn init(module: &Bound<'_, PyModule>) -> PyResult<()> {
         module.add("__version__", env!("CARGO_PKG_VERSION"))?;
+        module.add("Pending", module.py().get_type::<super::store::Pending>())?;
         // Fails only if the process has a logger already, which then gets the records.
         let _ = pyo3_log::Logger::new(module.py(), pyo3_log::Caching::Nothing)?.install();
         Ok(())

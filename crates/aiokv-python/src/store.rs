@@ -6,7 +6,7 @@ use std::path::PathBuf;
 use std::time::Duration;
 
 use aiokv::{AioKv, Entry, Operation, Options, decode_string};
-use pyo3::exceptions::{PyTypeError, PyUnicodeEncodeError, PyValueError};
+use pyo3::exceptions::{PyException, PyTypeError, PyUnicodeEncodeError, PyValueError};
 use pyo3::prelude::*;
 use pyo3::types::PyString;
 
@@ -20,13 +20,13 @@ use crate::thread_state;
 #[pyclass(frozen, module = "aiokv._aiokv")]
 pub(crate) struct Store(AioKv);
 
-/// What `get` returns when it has to wait: no value is ever of this type.
-#[pyclass(frozen, module = "aiokv._aiokv")]
-pub(crate) struct Pending {
-    /// The asyncio future of the value.
-    #[pyo3(get)]
-    future: Py<PyAny>,
-}
+pyo3::create_exception!(
+    aiokv._aiokv,
+    Pending,
+    PyException,
+    "Raised by `Store.get` when it has to wait, with the asyncio future of the value. An exception, \
+     because not raising one costs nothing."
+);
 
 #[pymethods]
 impl Store {
@@ -46,7 +46,7 @@ impl Store {
         self.0.path().as_os_str()
     }
 
-    /// The value of a key, or `default`, or a `Pending`.
+    /// The value of a key, or `default`; raises `Pending` if it has to wait for it.
     fn get(&self, key: &Bound<'_, PyAny>, default: Py<PyAny>) -> PyResult<Py<PyAny>> {
         let py = key.py();
         let key = key_bytes(key)?;
@@ -55,7 +55,7 @@ impl Store {
             Some(None) => Ok(default),
             None => {
                 let future = self.ask(py, Operation::Get((*key).into()), Some(default))?;
-                Ok(Py::new(py, Pending { future })?.into_any())
+                Err(Pending::new_err(future))
             }
         }
     }
