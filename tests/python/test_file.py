@@ -309,6 +309,38 @@ async def test_clear_removes_the_target_and_leaves_the_symlink(link: Path) -> No
     assert await kv.get_all() == {}
 
 
+@pytest.mark.parametrize("target", ["other.json", "missing.json"])
+async def test_a_file_that_became_a_symlink_is_not_written_until_the_store_is_closed(
+    kv: AioKV, path: Path, target: str
+) -> None:
+    """With a link to nothing, such a write once waited for ever."""
+    path.with_name("other.json").write_text('{"other": 1}')
+    await kv.set("a", 1)
+    path.unlink()
+    path.symlink_to(target)
+    with pytest.raises(OSError, match="symbolic link"):
+        await kv.set("a", 2)
+    assert json.loads(path.with_name("other.json").read_bytes()) == {"other": 1}
+    await kv.close()
+    await kv.set("a", 3)
+    assert path.is_symlink()
+    assert json.loads(path.read_bytes())["a"] == 3
+
+
+@pytest.mark.parametrize("target", ["other", "missing"])
+async def test_a_symlink_in_the_place_of_the_temporary_file_is_not_followed(
+    kv: AioKV, path: Path, target: str
+) -> None:
+    """With a link to nothing, such a write once waited for ever."""
+    other = path.with_name("other")
+    other.write_text("other")
+    path.with_name(".state.json.aiokv-tmp").symlink_to(target)
+    with pytest.raises(OSError, match="not a regular file"):
+        await kv.set("a", 1)
+    assert other.read_text() == "other"
+    assert not path.exists()
+
+
 @pytest.fixture(params=["itself", "another link"])
 def loop_of_links(request: pytest.FixtureRequest, path: Path) -> Path:
     if request.param == "itself":

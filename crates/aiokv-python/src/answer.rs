@@ -13,7 +13,7 @@ use pyo3::sync::PyOnceLock;
 
 use crate::decode::decode;
 use crate::error::exception;
-use crate::thread_state;
+use crate::thread_state::{self, while_running};
 use crate::view::ViewBuilder;
 
 /// An asyncio future of the running loop, and the waiter that will resolve it.
@@ -96,28 +96,30 @@ struct WakeLoops;
 
 impl Wake for WakeLoops {
     fn wake(&self) {
-        thread_state::keep();
-        let attached = Python::try_attach(|py| {
-            let outbox = take_outbox();
-            let mut loops: Vec<(Py<PyAny>, Vec<Answered>)> = Vec::new();
-            for (awaited, answer) in outbox {
-                let event_loop = &awaited.event_loop;
-                match loops.iter_mut().rev().find(|(other, _)| other.is(event_loop)) {
-                    Some((_, answers)) => answers.push((awaited, answer)),
-                    None => loops.push((event_loop.clone_ref(py), vec![(awaited, answer)])),
-                }
-            }
-            for (event_loop, answers) in loops {
-                let answers = Answers(Mutex::new(answers));
-                let method = intern!(py, "call_soon_threadsafe");
-                // A closed loop refuses. Nobody waits there any more.
-                let _ = event_loop.call_method1(py, method, (answers,));
-            }
+        let woken = while_running(|| {
+            thread_state::keep();
+            Python::attach(wake_loops);
         });
-        if attached.is_none() {
-            // The interpreter is ending: nothing of Python's may be touched any more.
+        if woken.is_none() {
             forget_outbox();
         }
+    }
+}
+
+fn wake_loops(py: Python<'_>) {
+    let mut loops: Vec<(Py<PyAny>, Vec<Answered>)> = Vec::new();
+    for (awaited, answer) in take_outbox() {
+        let event_loop = &awaited.event_loop;
+        match loops.iter_mut().rev().find(|(other, _)| other.is(event_loop)) {
+            Some((_, answers)) => answers.push((awaited, answer)),
+            None => loops.push((event_loop.clone_ref(py), vec![(awaited, answer)])),
+        }
+    }
+    for (event_loop, answers) in loops {
+        let answers = Answers(Mutex::new(answers));
+        let method = intern!(py, "call_soon_threadsafe");
+        // A closed loop refuses. Nobody waits there any more.
+        let _ = event_loop.call_method1(py, method, (answers,));
     }
 }
 

@@ -6,6 +6,7 @@ mod decode;
 mod encode;
 mod error;
 mod fork;
+mod logger;
 mod store;
 mod thread_state;
 mod view;
@@ -29,8 +30,6 @@ mod _aiokv {
     fn init(module: &Bound<'_, PyModule>) -> PyResult<()> {
         module.add("__version__", env!("CARGO_PKG_VERSION"))?;
         module.add("Pending", module.py().get_type::<super::store::Pending>())?;
-        // Fails only if the process has a logger already, which then gets the records.
-        let _ = pyo3_log::Logger::new(module.py(), pyo3_log::Caching::Nothing)?.install();
-        Ok(())
+        super::logger::install(module.py())
     }
 }

@@ -13,7 +13,7 @@ use std::time::{Duration, Instant};
 
 use crate::entry::Entry;
 use crate::error::{Error, Result};
-use crate::fork;
+use crate::gate;
 use crate::operation::{Answer, Operation};
 use crate::queue::{Queue, Submission, Wake};
 use crate::snapshot;
@@ -132,7 +132,7 @@ impl Writer<'_> {
     /// Does what can be done now. Returns the part of the batch that has to wait until another
     /// process releases its lock; reads go on meanwhile.
     fn step(&self, batch: Vec<Submission>) -> Vec<Submission> {
-        let _work = fork::work();
+        let _work = gate::work();
         let (free, batch): (Vec<_>, Vec<_>) = batch.into_iter().partition(Submission::is_free);
         self.answer_reads(free);
         if batch.is_empty() {

@@ -18,7 +18,7 @@ use std::thread;
 use crate::commit::{Memory, Writer, answer};
 use crate::entry::Entry;
 use crate::error::{Error, Result};
-use crate::fork;
+use crate::gate;
 use crate::opening::{self, Unresolved};
 use crate::operation::{Answer, Operation};
 use crate::queue::{Queue, Submission};
@@ -70,7 +70,7 @@ impl Handle {
         }
         let engine = Arc::new(Engine {
             name: name.clone(),
-            generation: fork::generation(),
+            generation: gate::generation(),
             storage: Arc::clone(storage),
             queue: Queue::default(),
             memory: Memory::default(),
@@ -123,7 +123,7 @@ impl Handle {
 
     /// Whether the engine was started by this process, not by the one that it was forked from.
     fn is_of_this_process(&self) -> bool {
-        self.0.generation == fork::generation()
+        self.0.generation == gate::generation()
     }
 }
 
@@ -133,11 +133,19 @@ impl Drop for Handle {
             return;
         }
         let mut registry = registry();
-        if let Some(registered) = registry.engines.get_mut(&self.0.name) {
-            registered.handles -= 1;
-            if registered.handles == 0 {
-                self.0.queue.set_abandoned(true);
-            }
+        let registered = registry.engines.get_mut(&self.0.name);
+        let registered = registered.expect("an engine with a handle is registered");
+        registered.handles -= 1;
+        if registered.handles > 0 {
+            return;
+        }
+        self.0.queue.set_abandoned(true);
+        // With nothing left to do, the engine is gone at once for whoever comes next, who then
+        // finds the file anew; otherwise its thread takes it out of the registry.
+        if self.0.queue.is_idle() {
+            let removed = registry.remove(&self.0);
+            drop(registry);
+            drop(removed);
         }
     }
 }
@@ -177,6 +185,16 @@ impl Registry {
         let engine = &self.engines.get(name)?.engine;
         let name = engine.successor.get().map_or(name, |successor| &successor.0.name).clone();
         self.engines.get_mut(&name).map(Registered::handle)
+    }
+
+    /// Takes out an engine, if it is still there: its name may be another engine's by now.
+    fn remove(&mut self, engine: &Engine) -> Option<Registered> {
+        let registered = self.engines.get(&engine.name)?;
+        if !std::ptr::eq(&*registered.engine, engine) {
+            return None;
+        }
+        self.files.retain(|_, name| *name != engine.name);
+        self.engines.remove(&engine.name)
     }
 }
 
@@ -223,7 +241,7 @@ impl Engine {
         if let Some(file) = self.file.get() {
             return Ok(Some(file));
         }
-        let _work = fork::work();
+        let _work = gate::work();
         let file = StateFile::resolve(Arc::clone(&self.storage), &self.name.1)?;
         let mut registry = registry();
         let place = (self.name.0, file.path().to_owned());
@@ -238,17 +256,17 @@ impl Engine {
         Ok(None)
     }
 
-    /// Takes the engine out of the registry, unless somebody got a handle to it meanwhile.
+    /// Takes the engine out of the registry, unless somebody got a handle to it meanwhile or even
+    /// used and dropped one. Nobody gets a handle while the registry is locked.
     fn retire(&self) -> bool {
         let mut registry = registry();
-        if registry.engines.get(&self.name).is_some_and(|registered| registered.handles > 0) {
+        if !self.queue.is_finished() {
             return false;
         }
-        registry.files.retain(|_, name| *name != self.name);
-        let retired = registry.engines.remove(&self.name);
+        let removed = registry.remove(self);
         // Dropping the engine may drop a handle, which locks the registry.
         drop(registry);
-        drop(retired);
+        drop(removed);
         true
     }
 }
@@ -281,7 +299,7 @@ fn serve(engine: &Engine, unresolved: Unresolved) {
 
 /// Answers a batch for a file that cannot even be found.
 fn refuse(queue: &Queue, batch: Vec<Submission>, error: &Error) {
-    let _work = fork::work();
+    let _work = gate::work();
     let answers = batch.iter().map(|submission| match submission.operation {
         Operation::Settle => Ok(Answer::Done),
         _ => Err(error.clone()),

@@ -8,23 +8,17 @@
 //! three are to be called by the thread that forks.
 
 use std::cell::RefCell;
-use std::sync::atomic::{AtomicU32, Ordering};
-use std::sync::{MutexGuard, PoisonError, RwLock, RwLockReadGuard, RwLockWriteGuard};
+use std::sync::{MutexGuard, RwLockWriteGuard};
 
 use crate::engine::{self, Paused};
+use crate::gate;
 use crate::opening::{self, Opening};
-
-/// Held for reading by every writer at work, for writing by a thread that forks.
-static WORK: RwLock<()> = RwLock::new(());
-
-/// How many forks lie between this process and the first one.
-static GENERATION: AtomicU32 = AtomicU32::new(0);
 
 /// What a thread that forks holds, in the reverse order of locking.
 struct Held {
     opening: MutexGuard<'static, Opening>,
     engines: Paused,
-    _work: RwLockWriteGuard<'static, ()>,
+    _gate: RwLockWriteGuard<'static, ()>,
 }
 
 thread_local! {
@@ -34,10 +28,10 @@ thread_local! {
 /// Waits until no commit is under way and holds back the next ones. The wait is as long as one
 /// commit takes; a commit that waits for another process's lock does not count.
 pub fn before() {
-    let work = WORK.write().unwrap_or_else(PoisonError::into_inner);
+    let gate = gate::close();
     let engines = engine::pause();
     let opening = opening::pause();
-    HELD.set(Some(Held { opening, engines, _work: work }));
+    HELD.set(Some(Held { opening, engines, _gate: gate }));
 }
 
 /// Lets the commits of the parent go on.
@@ -48,18 +42,8 @@ pub fn after_in_parent() {
 /// Forgets the engines of the parent, which have no threads in the child.
 pub fn after_in_child() {
     if let Some(mut held) = HELD.take() {
-        GENERATION.fetch_add(1, Ordering::Relaxed);
+        gate::begin_generation();
         held.opening.forget();
         held.engines.forget();
     }
-}
-
-/// Held by a writer while a fork would tear what it does.
-pub(crate) fn work() -> RwLockReadGuard<'static, ()> {
-    WORK.read().unwrap_or_else(PoisonError::into_inner)
-}
-
-/// The generation of this process. What carries another one is the parent's.
-pub(crate) fn generation() -> u32 {
-    GENERATION.load(Ordering::Relaxed)
 }

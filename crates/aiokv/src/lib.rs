@@ -35,6 +35,7 @@ mod entry;
 mod error;
 mod finite;
 pub mod fork;
+mod gate;
 mod opening;
 mod operation;
 mod options;

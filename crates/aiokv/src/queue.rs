@@ -173,6 +173,17 @@ impl Queue {
         self.wake_writer(inner);
     }
 
+    /// Whether nothing waits and no write is under way.
+    pub(crate) fn is_idle(&self) -> bool {
+        self.lock().waiting.is_empty() && self.undecided.load(Ordering::Acquire) == 0
+    }
+
+    /// Whether nothing waits and nobody is left who could submit anything.
+    pub(crate) fn is_finished(&self) -> bool {
+        let inner = self.lock();
+        inner.abandoned && inner.waiting.is_empty()
+    }
+
     /// Accepts nothing more and hands over what waits, before anybody is refused.
     pub(crate) fn close(&self, mut hand_over: impl FnMut(Submission)) {
         let mut inner = self.lock();

@@ -147,27 +147,38 @@ impl StateFile {
                 Some(open) => Some(open),
                 None => self.open(Access::ReadWrite)?,
             };
-            let Some(open) = opened else { return Ok(Lock::Missing) };
+            let Some(open) = opened else {
+                self.look_at_name()?;
+                return Ok(Lock::Missing);
+            };
             if !open.file.try_lock().map_err(Error::io("lock", &self.path))? {
                 return Ok(Lock::Busy(open.metadata));
             }
             // The lock counts only if nobody replaced or removed the file in the meantime. A
             // handle from before is good only if nothing at all changed, permissions included.
             let mut locked = LockedFile(open);
-            match self.storage.metadata(&self.path) {
-                Ok(named) if named == locked.0.metadata => return Ok(Lock::Taken(locked)),
-                Ok(named) if named.is_same_file(&locked.0.metadata) && !reused => {
+            match self.look_at_name()? {
+                Some(named) if named == locked.0.metadata => return Ok(Lock::Taken(locked)),
+                Some(named) if named.is_same_file(&locked.0.metadata) && !reused => {
                     locked.0.metadata = named;
                     return Ok(Lock::Taken(locked));
                 }
-                Ok(named) if named.kind == Kind::Link => {
-                    let problem = "it became a symbolic link; close the store to follow it";
-                    return Err(Error::io("lock", &self.path)(io::Error::other(problem)));
-                }
-                Ok(_) => {}
-                Err(error) if error.kind() == ErrorKind::NotFound => {}
-                Err(error) => return Err(Error::io("look at", &self.path)(error)),
+                _ => {}
             }
+        }
+    }
+
+    /// What the name stands for, if anything. Links were followed when the file was found; one
+    /// that is there now would be replaced, and what it leads to would be read.
+    fn look_at_name(&self) -> Result<Option<Metadata>> {
+        match self.storage.metadata(&self.path) {
+            Ok(named) if named.kind == Kind::Link => {
+                let problem = "it became a symbolic link; close the store to follow it";
+                Err(Error::io("lock", &self.path)(io::Error::other(problem)))
+            }
+            Ok(named) => Ok(Some(named)),
+            Err(error) if error.kind() == ErrorKind::NotFound => Ok(None),
+            Err(error) => Err(Error::io("look at", &self.path)(error)),
         }
     }
 
@@ -312,6 +323,12 @@ impl StateFile {
     /// Takes the lock of the temporary file, if there is one.
     fn lock_temporary(&self) -> Result<Lock> {
         let cannot_open = Error::io("open", &self.temporary);
+        match self.storage.metadata(&self.temporary) {
+            Ok(named) if named.kind == Kind::File => {}
+            Ok(_) => return Err(cannot_open(io::Error::other("it is not a regular file"))),
+            Err(error) if error.kind() == ErrorKind::NotFound => return Ok(Lock::Missing),
+            Err(error) => return Err(cannot_open(error)),
+        }
         let open = match open_regular(&*self.storage, &self.temporary, Access::ReadWrite) {
             Ok(open) => open,
             Err(error) if error.kind() == ErrorKind::NotFound => return Ok(Lock::Missing),
