@@ -118,6 +118,39 @@ def test_a_child_that_ends_on_its_own_finishes_what_it_started(path: Path) -> No
     assert json.loads(path.read_bytes()) == expected(parent=1, child=1)
 
 
+def test_a_fork_beside_threads_that_open_and_close_stores_does_not_hang(path: Path) -> None:
+    """The thread that forks once held a lock while it waited for the GIL, and such a thread the
+    GIL while it waited for the lock."""
+    run_program(
+        START
+        + """
+    import threading
+
+    ended = threading.Event()
+
+    async def open_and_close():
+        while not ended.is_set():
+            async with AioKV(path, fsync=False) as store:
+                await store.set("thread", 1)
+
+    threads = [
+        threading.Thread(target=asyncio.run, args=(open_and_close(),)) for _ in range(3)
+    ]
+    for thread in threads:
+        thread.start()
+    for _ in range(100):
+        if not (child := os.fork()):
+            os._exit(0)
+        wait_for(child)
+    ended.set()
+    for thread in threads:
+        thread.join()
+    """,
+        path,
+    )
+    assert json.loads(path.read_bytes()) == {"thread": 1}
+
+
 @pytest.mark.skipif(not Path("/proc/self/fd").exists(), reason="needs /proc")
 def test_a_child_does_not_hold_on_to_files_that_its_parent_locks(path: Path) -> None:
     """A lock belongs to an open file: it would outlive the parent in a child that shares it."""

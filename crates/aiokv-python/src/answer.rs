@@ -131,6 +131,9 @@ struct Answers(Mutex<Vec<Answered>>);
 impl Answers {
     fn __call__(&self, py: Python<'_>) -> PyResult<()> {
         let answers = std::mem::take(&mut *self.0.lock().unwrap_or_else(PoisonError::into_inner));
-        answers.into_iter().try_for_each(|(awaited, answer)| awaited.resolve(py, answer))
+        let resolve = |(awaited, answer): Answered| awaited.resolve(py, answer);
+        // All of them, even if one fails: nobody else would resolve the rest.
+        let outcomes: Vec<_> = answers.into_iter().map(resolve).collect();
+        outcomes.into_iter().collect()
     }
 }

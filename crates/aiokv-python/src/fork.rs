@@ -4,10 +4,10 @@ use pyo3::prelude::*;
 
 use crate::{answer, thread_state};
 
-/// Waits until no commit is under way.
+/// Waits until no commit is under way and no thread of the engine uses Python.
 #[pyfunction]
 pub(crate) fn before_fork(py: Python<'_>) {
-    // A writer may need the GIL to finish.
+    // They need the GIL to finish.
     py.detach(|| {
         aiokv::fork::before();
         thread_state::before_fork();

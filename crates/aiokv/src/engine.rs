@@ -32,7 +32,7 @@ type Name = (usize, PathBuf);
 static REGISTRY: LazyLock<Mutex<Registry>> = LazyLock::new(Mutex::default);
 
 #[derive(Default)]
-pub(crate) struct Registry {
+struct Registry {
     /// The engines by the paths that stores were given.
     engines: HashMap<Name, Registered>,
     /// The names of the engines by the files that they serve.
@@ -99,14 +99,19 @@ impl Handle {
         self.0.memory.get(file, key)
     }
 
-    /// Queues an operation.
-    pub(crate) fn submit(&self, submission: Submission) {
-        opening::submit(self, submission);
+    /// Queues an operation, or gives it back if the engine's thread is gone, which is a bug.
+    pub(crate) fn submit(&self, submission: Submission) -> Result<(), Submission> {
+        opening::submit(self, submission)
     }
 
     /// Queues an operation, even if a path is still being resolved.
-    pub(crate) fn submit_now(&self, submission: Submission) {
-        self.0.submit(submission);
+    pub(crate) fn submit_now(&self, submission: Submission) -> Result<(), Submission> {
+        self.0.submit(submission)
+    }
+
+    /// Answers an operation that was given back.
+    pub(crate) fn refuse(&self, submission: Submission) {
+        self.0.refuse(submission);
     }
 
     /// Another handle to the same engine.
@@ -150,24 +155,15 @@ impl Drop for Handle {
     }
 }
 
-/// The registry while a fork is under way.
-pub(crate) struct Paused(MutexGuard<'static, Registry>);
-
-/// Locks the registry for a fork.
-pub(crate) fn pause() -> Paused {
-    Paused(registry())
-}
-
-impl Paused {
-    /// Forgets every engine, in a child. Their queues may be locked for ever, so they are never
-    /// touched again, and never freed. Their files are closed: a lock that the parent takes on
-    /// them later must not outlive the parent here.
-    pub(crate) fn forget(&mut self) {
-        for registered in self.0.engines.values() {
-            registered.engine.memory.forget();
-        }
-        std::mem::forget(std::mem::take(&mut *self.0));
+/// Forgets every engine, in the child of a fork. Their queues may be locked for ever, so they are
+/// never touched again, and never freed. Their files are closed: a lock that the parent takes on
+/// them later must not outlive the parent here.
+pub(crate) fn forget() {
+    let mut registry = registry();
+    for registered in registry.engines.values() {
+        registered.engine.memory.forget();
     }
+    std::mem::forget(std::mem::take(&mut *registry));
 }
 
 /// A handle to every engine of the process.
@@ -209,17 +205,26 @@ impl Registered {
 }
 
 impl Engine {
-    fn submit(&self, submission: Submission) {
-        if let Err(submission) = self.queue.push(submission) {
-            self.pass_on(submission);
+    fn submit(&self, submission: Submission) -> Result<(), Submission> {
+        let Err(submission) = self.queue.push(submission) else { return Ok(()) };
+        match self.successor.get() {
+            Some(successor) => successor.submit_now(submission),
+            None => Err(submission),
         }
     }
 
-    /// Gives a submission to the engine that serves the file instead.
+    /// Gives a submission to the engine that serves the file instead, if there is one.
     fn pass_on(&self, submission: Submission) {
-        if let Some(successor) = self.successor.get() {
-            return successor.submit_now(submission);
+        let passed = match self.successor.get() {
+            Some(successor) => successor.submit_now(submission),
+            None => Err(submission),
+        };
+        if let Err(submission) = passed {
+            self.refuse(submission);
         }
+    }
+
+    fn refuse(&self, submission: Submission) {
         let path = self.name.1.clone();
         if let Some(wake) = submission.waiter.answer(Err(Error::WriterGone { path })) {
             wake.wake();
@@ -228,6 +233,7 @@ impl Engine {
 
     /// Gives a batch, and whatever came and will come after it, to the successor.
     fn hand_over(&self, batch: Vec<Submission>) {
+        let _work = gate::work();
         batch.into_iter().for_each(|submission| self.pass_on(submission));
         self.queue.close(|submission| self.pass_on(submission));
     }
@@ -259,6 +265,7 @@ impl Engine {
     /// Takes the engine out of the registry, unless somebody got a handle to it meanwhile or even
     /// used and dropped one. Nobody gets a handle while the registry is locked.
     fn retire(&self) -> bool {
+        let _work = gate::work();
         let mut registry = registry();
         if !self.queue.is_finished() {
             return false;
@@ -314,6 +321,7 @@ struct CloseQueue<'engine>(&'engine Engine);
 
 impl Drop for CloseQueue<'_> {
     fn drop(&mut self) {
+        let _work = gate::work();
         self.0.queue.close(|submission| self.0.pass_on(submission));
     }
 }

@@ -9,6 +9,7 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Mutex, MutexGuard};
 
 use crate::engine::Handle;
+use crate::gate;
 use crate::queue::Submission;
 
 static OPENING: Mutex<Opening> = Mutex::new(Opening { unresolved: 0, held: Vec::new() });
@@ -16,7 +17,7 @@ static OPENING: Mutex<Opening> = Mutex::new(Opening { unresolved: 0, held: Vec::
 /// Whether any path is unresolved, for a look without the lock.
 static ANY: AtomicBool = AtomicBool::new(false);
 
-pub(crate) struct Opening {
+struct Opening {
     /// How many engines do not know their file yet.
     unresolved: usize,
     held: Vec<(Handle, Submission)>,
@@ -40,13 +41,16 @@ impl Unresolved {
 
 impl Drop for Unresolved {
     fn drop(&mut self) {
+        let _work = gate::work();
         let mut opening = lock();
         opening.unresolved -= 1;
         if opening.unresolved > 0 {
             return;
         }
         let submit = |(handle, submission): (Handle, Submission)| {
-            handle.submit_now(submission);
+            if let Err(submission) = handle.submit_now(submission) {
+                handle.refuse(submission);
+            }
             handle
         };
         let handles: Vec<_> = opening.held.drain(..).map(submit).collect();
@@ -57,31 +61,25 @@ impl Drop for Unresolved {
     }
 }
 
-/// Queues an operation, now or when all paths are resolved.
-pub(crate) fn submit(handle: &Handle, submission: Submission) {
+/// Queues an operation, now or when all paths are resolved; gives it back if the engine is gone.
+pub(crate) fn submit(handle: &Handle, submission: Submission) -> Result<(), Submission> {
     if any() {
         let second = handle.second();
         let mut opening = lock();
         if opening.unresolved > 0 {
             opening.held.push((second, submission));
-            return;
+            return Ok(());
         }
     }
-    handle.submit_now(submission);
+    handle.submit_now(submission)
 }
 
-/// Holds everything still for a fork.
-pub(crate) fn pause() -> MutexGuard<'static, Opening> {
-    lock()
-}
-
-impl Opening {
-    /// Forgets what is held, in the child of a fork: it belongs to the parent.
-    pub(crate) fn forget(&mut self) {
-        self.unresolved = 0;
-        std::mem::forget(std::mem::take(&mut self.held));
-        ANY.store(false, Ordering::Release);
-    }
+/// Forgets what is held, in the child of a fork: it belongs to the parent.
+pub(crate) fn forget() {
+    let mut opening = lock();
+    opening.unresolved = 0;
+    std::mem::forget(std::mem::take(&mut opening.held));
+    ANY.store(false, Ordering::Release);
 }
 
 fn lock() -> MutexGuard<'static, Opening> {

@@ -208,21 +208,21 @@ impl AioKv {
     ///
     /// # Errors
     ///
-    /// [`Error::Io`] if no thread can be started.
+    /// [`Error::Io`] if no thread can be started, [`Error::WriterGone`] if it is gone. The waiter
+    /// is dropped then.
     pub fn submit(&self, operation: Operation, waiter: Box<dyn Waiter>) -> Result<()> {
         let submission = Submission::new(operation, waiter, &self.shared.options);
+        let gone = |_| Error::WriterGone { path: self.shared.path.clone() };
         {
             let handle = self.shared.handle.read().unwrap_or_else(PoisonError::into_inner);
             if let Some(handle) = handle.as_ref().filter(|handle| !handle.is_superseded()) {
-                handle.submit(submission);
-                return Ok(());
+                return handle.submit(submission).map_err(gone);
             }
         }
         let mut handle = self.shared.handle.write().unwrap_or_else(PoisonError::into_inner);
         // The old handle is dropped after the new one exists, so that an engine goes on.
         let opened = Handle::open(&self.shared.storage, &self.shared.path)?;
-        handle.insert(opened).submit(submission);
-        Ok(())
+        handle.insert(opened).submit(submission).map_err(gone)
     }
 
     /// Lets go of the file without waiting.
@@ -245,7 +245,8 @@ pub fn settle_all() {
     let (sender, receiver) = mpsc::channel();
     for handle in engine::all() {
         let waiter = Box::new(Thread(sender.clone()));
-        handle.submit(Submission::new(Operation::Settle, waiter, &Options::default()));
+        // An engine whose thread is gone has nothing left to settle.
+        let _ = handle.submit(Submission::new(Operation::Settle, waiter, &Options::default()));
     }
     drop(sender);
     // Ends once every sender was dropped, be it with or without an answer.
