@@ -48,6 +48,18 @@ async def test_a_write_gives_up_on_a_lock_that_is_held_and_names_its_holder(path
     assert json.loads(path.read_bytes()) == {"a": 3}
 
 
+async def test_a_read_goes_on_when_the_write_that_it_waited_for_gives_up(path: Path) -> None:
+    """It once waited for the lock itself, for which a read has no time limit."""
+    kv = AioKV(path, lock_timeout=0.05)
+    await kv.set("a", 1)
+    with writes_held_up(path):
+        written, a, everything = await asyncio.wait_for(
+            asyncio.gather(kv.set("a", 2), kv.get("a"), kv.get_all(), return_exceptions=True), 30
+        )
+    assert isinstance(written, TimeoutError)
+    assert (a, everything) == (1, {"a": 1})
+
+
 async def test_each_write_waits_as_long_as_its_own_store_allows(path: Path) -> None:
     patient, hasty = AioKV(path), AioKV(path, lock_timeout=0.05)
     await patient.set("a", 1)

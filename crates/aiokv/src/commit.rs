@@ -135,8 +135,10 @@ impl Writer<'_> {
         let _work = gate::work();
         let (free, batch): (Vec<_>, Vec<_>) = batch.into_iter().partition(Submission::is_free);
         self.answer_reads(free);
-        if batch.is_empty() {
-            return batch;
+        // The writes that its reads had to wait for may have given up.
+        if !batch.iter().any(|submission| submission.operation.is_write()) {
+            self.answer_reads(batch);
+            return Vec::new();
         }
         loop {
             // Held until the answers were given: if the file is replaced, this is its last handle,
