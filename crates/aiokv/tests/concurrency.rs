@@ -3,9 +3,13 @@
 
 #![allow(clippy::unwrap_used, reason = "a test ends with the first surprise")]
 
+#[path = "support/linearizability.rs"]
 mod linearizability;
+#[path = "support/random.rs"]
 mod random;
+#[path = "support/start.rs"]
 mod start;
+#[path = "support/worker.rs"]
 mod worker;
 
 use std::collections::BTreeMap;

@@ -13,11 +13,17 @@
 //! `AIOKV_SEED` chooses the programs. `AIOKV_TORTURE_SECONDS` makes the main test run that long,
 //! with other programs each time.
 
+#[path = "support/careless.rs"]
 mod careless;
+#[path = "support/program.rs"]
 mod program;
+#[path = "support/random.rs"]
 mod random;
+#[path = "support/requests.rs"]
 mod requests;
+#[path = "support/simulated_disk/mod.rs"]
 mod simulated_disk;
+#[path = "support/start.rs"]
 mod start;
 
 use std::env;

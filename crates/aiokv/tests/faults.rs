@@ -11,9 +11,13 @@
 //! - no temporary file is left;
 //! - everything after it works, and a file whose flush failed is never flushed again.
 
+#[path = "support/random.rs"]
 mod random;
+#[path = "support/requests.rs"]
 mod requests;
+#[path = "support/simulated_disk/mod.rs"]
 mod simulated_disk;
+#[path = "support/start.rs"]
 mod start;
 
 use std::path::Path;

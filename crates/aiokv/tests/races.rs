@@ -5,6 +5,7 @@
 
 #![allow(clippy::unwrap_used, reason = "a test ends with the first surprise")]
 
+#[path = "support/hooked_disk.rs"]
 mod hooked_disk;
 
 use std::fs;

@@ -3,6 +3,7 @@
 
 #![allow(clippy::unwrap_used, reason = "a test ends with the first surprise")]
 
+#[path = "support/start.rs"]
 mod start;
 
 use std::path::PathBuf;
