@@ -41,7 +41,6 @@ lint: $(VENV)/built
 
 # Prints a table; fails nothing. Needs a quiet machine.
 bench: $(VENV)/built
-	cargo build --release --examples
 	$(BIN)/python bench/run.py
 
 clean:

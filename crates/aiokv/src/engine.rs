@@ -183,10 +183,15 @@ impl Registry {
         self.engines.get_mut(&name).map(Registered::handle)
     }
 
-    /// Takes out an engine, if it is still there: its name may be another engine's by now.
+    /// Whether an engine is still there: its name may be another engine's by now.
+    fn holds(&self, engine: &Engine) -> bool {
+        let registered = self.engines.get(&engine.name);
+        registered.is_some_and(|registered| std::ptr::eq(&*registered.engine, engine))
+    }
+
+    /// Takes out an engine, if it is still there.
     fn remove(&mut self, engine: &Engine) -> Option<Registered> {
-        let registered = self.engines.get(&engine.name)?;
-        if !std::ptr::eq(&*registered.engine, engine) {
+        if !self.holds(engine) {
             return None;
         }
         self.files.retain(|_, name| *name != engine.name);
@@ -250,8 +255,13 @@ impl Engine {
         let _work = gate::work();
         let file = StateFile::resolve(Arc::clone(&self.storage), &self.name.1)?;
         let mut registry = registry();
-        let place = (self.name.0, file.path().to_owned());
-        let first = registry.files.entry(place).or_insert_with(|| self.name.clone()).clone();
+        let first = if registry.holds(self) {
+            let place = (self.name.0, file.path().to_owned());
+            registry.files.entry(place).or_insert_with(|| self.name.clone()).clone()
+        } else {
+            // Nobody can find this engine any more, so it must not be named as one that serves.
+            self.name.clone()
+        };
         if first == self.name {
             drop(registry);
             return Ok(Some(self.file.get_or_init(|| file)));
