@@ -9,12 +9,14 @@ mod hooked_disk;
 mod random;
 #[path = "support/start.rs"]
 mod start;
+#[path = "support/state_file.rs"]
+mod state_file;
 #[path = "support/worker.rs"]
 mod worker;
 
 use std::collections::BTreeMap;
 use std::fs::{self, File};
-use std::path::{Path, PathBuf};
+use std::path::Path;
 use std::time::Duration;
 
 use aiokv::{AioKv, Error, Options};
@@ -22,18 +24,8 @@ use hooked_disk::{HookedDisk, Moment};
 use pollster::block_on;
 use random::Random;
 use start::start;
-use tempfile::TempDir;
+use state_file::{open, state_file};
 use worker::Worker;
-
-fn state_file() -> (TempDir, PathBuf) {
-    let directory = tempfile::tempdir().unwrap();
-    let path = directory.path().join("state.json");
-    (directory, path)
-}
-
-fn open(path: &Path) -> AioKv {
-    AioKv::new(path).unwrap()
-}
 
 fn start_worker<const COUNT: usize>(test: &str, path: &Path, arguments: [&str; COUNT]) -> Worker {
     Worker::start(test, &[&[path.to_str().unwrap()], &arguments[..]].concat())

@@ -7,26 +7,18 @@
 
 #[path = "support/hooked_disk.rs"]
 mod hooked_disk;
+#[path = "support/state_file.rs"]
+mod state_file;
 
 use std::fs;
-use std::path::{Path, PathBuf};
+use std::path::Path;
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex};
 
 use aiokv::{AioKv, Options};
 use hooked_disk::{HookedDisk, Moment};
 use pollster::block_on;
-use tempfile::TempDir;
-
-fn state_file() -> (TempDir, PathBuf) {
-    let directory = tempfile::tempdir().unwrap();
-    let path = directory.path().join("state.json");
-    (directory, path)
-}
-
-fn open(path: &Path) -> AioKv {
-    AioKv::new(path).unwrap()
-}
+use state_file::{open, state_file};
 
 /// A store and, for each moment given, what the other process does when it comes for the first
 /// time.
