@@ -1,6 +1,6 @@
 from asyncio import Future
 from os import PathLike
-from typing import Any, Final, final
+from typing import Any, Final, Literal, final
 
 __all__ = [
     "MAX_DEPTH",
@@ -22,7 +22,14 @@ class Pending(Exception):  # noqa: N818 - it is none, see the native module
 
 @final
 class Store:
-    def __new__(cls, path: str | PathLike[str], fsync: bool, lock_timeout: float) -> Store: ...
+    def __new__(
+        cls,
+        path: str | PathLike[str],
+        fsync: bool,
+        lock_timeout: float,
+        journal: Literal["auto", "always", "never"],
+        journal_threshold: int,
+    ) -> Store: ...
     @property
     def path(self) -> str: ...
     def get(self, key: str, default: Any) -> Any: ...

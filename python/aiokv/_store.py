@@ -7,7 +7,7 @@ import atexit
 import logging
 import os
 import time
-from typing import TYPE_CHECKING, Any, Final
+from typing import TYPE_CHECKING, Any, Final, Literal
 
 from aiokv._aiokv import (
     Pending,
@@ -59,6 +59,12 @@ class AioKV:
     A change waits at most ``lock_timeout`` seconds for another process that holds the lock of the
     file, and then raises ``TimeoutError``. Reads do not wait for it.
 
+    While the file has at most ``journal_threshold`` bytes, every change replaces it. Above that,
+    changes are appended to ``state.json.journal``, and that is folded into the file after a second
+    without changes, at the latest 5 seconds after a change, and by ``close``. With
+    ``journal="always"`` changes are appended whatever the size, with ``journal="never"`` every
+    change replaces the file. Either way nothing that was acknowledged is lost.
+
     One store may be used from several tasks, threads and event loops, and any number of stores
     may use one file. Operations take effect in the order in which they were started.
     """
@@ -71,8 +77,10 @@ class AioKV:
         *,
         fsync: bool = True,
         lock_timeout: float = 10.0,
+        journal: Literal["auto", "always", "never"] = "auto",
+        journal_threshold: int = 1 << 20,
     ) -> None:
-        self._store = Store(path, fsync, lock_timeout)
+        self._store = Store(path, fsync, lock_timeout, journal, journal_threshold)
         self._get = self._store.get
 
     async def get(self, key: str, default: Any = None) -> Any:
@@ -138,6 +146,9 @@ class AioKV:
 
     async def close(self) -> None:
         """Wait until everything that was started is decided, then let go of the file.
+
+        The file holds every change then, and its journal is gone. Raises ``OSError`` if the file
+        cannot be brought up to date; the changes stay in the journal then, and nothing is lost.
 
         May be called any number of times. A closed store can be used again: the next operation
         opens the file again.

@@ -428,7 +428,7 @@ async def test_files_of_others_in_the_directory_are_left_alone(kv: AioKV, tmp_pa
 
 BUSY_WRITER = """
 async def main():
-    kv = AioKV(path)
+    kv = AioKV(path, journal="never")
     for number in range(1_000_000):
         await kv.set("big", [number, "x" * 5_000_000])
         print(number, flush=True)
@@ -449,6 +449,8 @@ async def test_what_a_killed_process_left_is_removed_by_the_next_write(
         number, _ = json.loads(path.read_bytes())["big"]
         assert number >= acknowledged
     await kv.set("a", 1)
+    assert names_in(tmp_path) == ["state.json", "state.json.journal"]
+    await kv.close()
     assert names_in(tmp_path) == ["state.json"]
 
 

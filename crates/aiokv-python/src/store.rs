@@ -5,7 +5,7 @@ use std::ffi::OsStr;
 use std::path::PathBuf;
 use std::time::Duration;
 
-use aiokv::{AioKv, Entry, Operation, Options, decode_string};
+use aiokv::{AioKv, Entry, Journal, Operation, Options, decode_string};
 use pyo3::exceptions::{PyException, PyTypeError, PyUnicodeEncodeError, PyValueError};
 use pyo3::prelude::*;
 use pyo3::types::PyString;
@@ -31,11 +31,30 @@ pyo3::create_exception!(
 #[pymethods]
 impl Store {
     #[new]
-    fn new(path: PathBuf, fsync: bool, lock_timeout: f64) -> PyResult<Self> {
+    fn new(
+        path: PathBuf,
+        fsync: bool,
+        lock_timeout: f64,
+        journal: &str,
+        journal_threshold: u64,
+    ) -> PyResult<Self> {
         let lock_timeout = Duration::try_from_secs_f64(lock_timeout).map_err(|error| {
             PyValueError::new_err(format!("lock_timeout is a number of seconds: {error}"))
         })?;
-        let options = Options::default().fsync(fsync).lock_timeout(lock_timeout);
+        let journal = match journal {
+            "auto" => Journal::Auto,
+            "always" => Journal::Always,
+            "never" => Journal::Never,
+            other => {
+                let message = format!("journal is 'auto', 'always' or 'never', not {other:?}");
+                return Err(PyValueError::new_err(message));
+            }
+        };
+        let options = Options::default()
+            .fsync(fsync)
+            .lock_timeout(lock_timeout)
+            .journal(journal)
+            .journal_threshold(journal_threshold);
         let store = AioKv::with_options(path, options);
         store.map(Self).map_err(|error| PyValueError::new_err(error.to_string()))
     }

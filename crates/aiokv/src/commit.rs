@@ -1,23 +1,28 @@
 //! The writer: takes what waits in the queue as one batch, commits it and answers everybody.
 //!
-//! A commit takes the lock of the file, makes memory agree with the file, evaluates the batch on
-//! that, replaces the file once, and only then changes memory and answers. If anything fails, every
-//! write of the batch gets the error, and memory and file hold the old state.
+//! A commit takes the lock of the file, makes memory agree with the file and its journal
+//! ([`crate::refresh`]), evaluates the batch on that, replaces the file or appends to the journal
+//! once, and only then changes memory and answers. If anything fails, every write of the batch
+//! gets the error, and memory and disk hold the old state.
 //!
 //! One thread per file runs this, so nothing here is ever concurrent with itself. Memory changes
 //! nowhere else.
 
 use std::sync::atomic::{AtomicBool, Ordering};
-use std::sync::{Arc, RwLock, RwLockReadGuard};
+use std::sync::{Arc, RwLock, RwLockReadGuard, RwLockWriteGuard};
 use std::time::{Duration, Instant};
 
 use crate::entry::Entry;
 use crate::error::{Error, Result};
+use crate::fold::Folding;
 use crate::gate;
+use crate::journal::{Digest, Event};
+use crate::journal_file::OpenJournal;
 use crate::operation::{Answer, Operation};
+use crate::options::Options;
 use crate::queue::{Queue, Submission, Wake};
 use crate::snapshot;
-use crate::state::{Changes, State};
+use crate::state::{Changes, Draft, State, View};
 use crate::state_file::{Failure, Lock, LockedFile, StateFile, Version};
 use crate::storage::Metadata;
 
@@ -35,65 +40,100 @@ pub(crate) struct Memory {
     is_newest: AtomicBool,
 }
 
-/// The state and the content of the file that it was read from or written to.
+/// The state, and what is on disk of it.
+#[derive(Default)]
 struct Current {
     state: State,
-    version: Version,
-    /// Whether that content is known to survive a loss of power.
-    durable: bool,
+    stored: Stored,
 }
 
-impl Default for Current {
-    fn default() -> Self {
-        Self { state: State::default(), version: Version::Unknown, durable: false }
+/// What is on disk: the file and its journal, as they were last read or written.
+#[derive(Clone, Default)]
+pub(crate) struct Stored {
+    pub(crate) version: Version,
+    /// The content of the file, if there is one.
+    pub(crate) digest: Option<Digest>,
+    pub(crate) journal: Option<OpenJournal>,
+    /// Whether all of it is known to survive a loss of power. A file that has a journal does in
+    /// any case.
+    pub(crate) durable: bool,
+}
+
+impl Stored {
+    fn is_unknown(&self) -> bool {
+        matches!(self.version, Version::Unknown)
+    }
+
+    /// Whether it is still the newest: a look at the metadata of the file, and at the journal if
+    /// there is one.
+    pub(crate) fn is_current(&self, file: &StateFile) -> bool {
+        file.is_current(&self.version) && self.journal.as_ref().is_none_or(OpenJournal::is_current)
     }
 }
 
 impl Memory {
-    /// The entry of a key, or `None` if memory does not hold the newest content of the file.
+    /// The entry of a key, or `None` if memory does not hold the newest state.
     pub(crate) fn get(&self, file: &StateFile, key: &[u8]) -> Option<Option<Entry>> {
         let current = self.read();
-        // The look is one metadata call on an open file. It is made under the lock so that the
+        // The look costs one or two calls on open files. It is made under the lock so that the
         // state is the one that was looked at; only the writer ever waits for that.
-        let newest = self.is_newest.load(Ordering::Acquire) || file.is_current(&current.version);
+        let newest = self.is_newest.load(Ordering::Acquire) || current.stored.is_current(file);
         newest.then(|| current.state.get(key).cloned())
+    }
+
+    /// What is on disk.
+    pub(crate) fn stored(&self) -> Stored {
+        self.read().stored.clone()
+    }
+
+    /// Every entry.
+    pub(crate) fn view(&self) -> View {
+        self.read().state.draft().view()
+    }
+
+    /// Replaces everything. The old state is dropped after the lock was released: it may be large.
+    pub(crate) fn replace(&self, state: State, stored: Stored) {
+        let mut guard = self.write();
+        let old = std::mem::replace(&mut *guard, Current { state, stored });
+        drop(guard);
+        drop(old);
+    }
+
+    /// Makes changes to the state.
+    pub(crate) fn apply(&self, change: impl FnOnce(&mut Draft<'_>), stored: Stored) {
+        let changes = {
+            let current = self.read();
+            let mut draft = current.state.draft();
+            change(&mut draft);
+            draft.finish()
+        };
+        self.install(changes, stored);
+    }
+
+    fn install(&self, changes: Changes, stored: Stored) {
+        let mut guard = self.write();
+        let old = guard.state.install(changes);
+        let old_stored = std::mem::replace(&mut guard.stored, stored);
+        drop(guard);
+        drop((old, old_stored));
+    }
+
+    /// Takes note of what is on disk; the state is what it was.
+    pub(crate) fn set_stored(&self, stored: Stored) {
+        self.write().stored = stored;
+    }
+
+    /// Lets go of the file, so that it is read again before anything else.
+    pub(crate) fn forget(&self) {
+        self.set_stored(Stored::default());
     }
 
     fn read(&self) -> RwLockReadGuard<'_, Current> {
         self.current.read().expect(NOT_POISONED)
     }
 
-    /// Replaces everything. The old state is dropped after the lock was released: it may be large.
-    fn replace(&self, current: Current) {
-        let mut guard = self.current.write().expect(NOT_POISONED);
-        let old = std::mem::replace(&mut *guard, current);
-        drop(guard);
-        drop(old);
-    }
-
-    fn install(&self, changes: Changes, version: Version, durable: bool) {
-        let mut guard = self.current.write().expect(NOT_POISONED);
-        let old = guard.state.install(changes);
-        guard.version = version;
-        guard.durable = durable;
-        drop(guard);
-        drop(old);
-    }
-
-    /// There is no file.
-    fn set_missing(&self) {
-        if !matches!(self.read().version, Version::Missing) {
-            self.replace(Current { version: Version::Missing, ..Current::default() });
-        }
-    }
-
-    fn set_durable(&self) {
-        self.current.write().expect(NOT_POISONED).durable = true;
-    }
-
-    /// Lets go of the file, so that it is read again before anything else.
-    pub(crate) fn forget(&self) {
-        self.current.write().expect(NOT_POISONED).version = Version::Unknown;
+    fn write(&self) -> RwLockWriteGuard<'_, Current> {
+        self.current.write().expect(NOT_POISONED)
     }
 }
 
@@ -103,6 +143,7 @@ const NOT_POISONED: &str = "nothing panics while memory is locked";
 pub(crate) struct Writer<'engine> {
     pub(crate) queue: &'engine Queue,
     pub(crate) memory: &'engine Memory,
+    pub(crate) folding: &'engine Folding,
     pub(crate) file: &'engine StateFile,
 }
 
@@ -133,17 +174,18 @@ impl Writer<'_> {
     /// process releases its lock; reads go on meanwhile.
     fn step(&self, batch: Vec<Submission>) -> Vec<Submission> {
         let _work = gate::work();
-        let (free, batch): (Vec<_>, Vec<_>) = batch.into_iter().partition(Submission::is_free);
+        let free = |submission: &Submission| submission.is_free() && !self.commits(submission);
+        let (free, batch): (Vec<_>, Vec<_>) = batch.into_iter().partition(free);
         self.answer_reads(free);
         // The writes that its reads had to wait for may have given up.
-        if !batch.iter().any(|submission| submission.operation.is_write()) {
+        if !batch.iter().any(|submission| self.commits(submission)) {
             self.answer_reads(batch);
             return Vec::new();
         }
         loop {
             // Held until the answers were given: if the file is replaced, this is its last handle,
             // and closing that makes the kernel free the file, which takes a while.
-            let known = self.memory.read().version.clone();
+            let known = self.memory.stored();
             match self.attempt(&batch, &known) {
                 Ok(Attempt::Done(answers)) => answer(self.queue, batch, answers),
                 Ok(Attempt::Again) => continue,
@@ -154,26 +196,32 @@ impl Writer<'_> {
         }
     }
 
-    /// Tries to commit a batch on top of the version that memory holds, or of a newer one. An error
-    /// is the answer to every write in it.
-    fn attempt(&self, batch: &[Submission], known: &Version) -> Result<Attempt> {
-        let locked = match self.file.try_lock(known)? {
+    /// Whether an operation takes a commit: it may change something, or it waits for the file to
+    /// be brought up to date.
+    fn commits(&self, submission: &Submission) -> bool {
+        match submission.operation {
+            Operation::Settle => self.folding.is_pending(),
+            _ => submission.operation.is_write(),
+        }
+    }
+
+    /// Tries to commit a batch on top of what memory holds, or of something newer. An error is
+    /// the answer to every write in it.
+    fn attempt(&self, batch: &[Submission], known: &Stored) -> Result<Attempt> {
+        let mut locked = match self.file.try_lock(&known.version)? {
             Lock::Taken(locked) => Some(locked),
             Lock::Missing => None,
             Lock::Busy(holder) => return Ok(Attempt::Busy(holder)),
         };
-        let damage = match &locked {
-            Some(locked) => self.refresh_locked(locked).err(),
-            None => {
-                self.memory.set_missing();
-                None
-            }
-        };
-        let newest = (locked.is_some() && damage.is_none()).then(|| Newest::new(self.memory));
+        if locked.is_some() && known.is_unknown() {
+            self.file.remove_left_behind();
+        }
+        let damage = self.refresh(locked.as_ref()).err();
+        let damaged = damage.is_some();
+        let newest = (locked.is_some() && !damaged).then(|| Newest::new(self.memory));
         let (answers, changes) = self.evaluate(batch, damage);
-        let fsync = batch.iter().any(|submission| submission.fsync);
         let written = match changes {
-            Some(changes) => self.write(locked.as_ref(), changes, fsync),
+            Some(changes) => self.write(locked.as_mut(), batch, changes, damaged),
             None => Ok(None),
         };
         if let Err(Failure::NotDurable(_)) = &written {
@@ -190,98 +238,205 @@ impl Writer<'_> {
         }
     }
 
-    /// Makes memory agree with the file as it is now.
-    fn refresh(&self) -> Result<()> {
-        let known = self.memory.read().version.clone();
-        if self.file.is_current(&known) {
-            return Ok(());
-        }
-        let (content, version) = self.file.read()?;
-        self.load(&content, version)
-    }
-
-    /// Makes memory agree with the locked file.
-    fn refresh_locked(&self, locked: &LockedFile) -> Result<()> {
-        if locked.has(&self.memory.read().version) {
-            return Ok(());
-        }
-        let (content, version) = self.file.read_locked(locked)?;
-        self.load(&content, version)
-    }
-
-    fn load(&self, content: &[u8], version: Version) -> Result<()> {
-        let state = match version {
-            Version::Missing => State::default(),
-            _ => snapshot::decode(content, self.file.path())?,
-        };
-        self.memory.replace(Current { state, version, durable: false });
-        Ok(())
-    }
-
-    /// The answers of a batch if it is committed, and what there is to commit. From a damaged
-    /// file there is a way out: clearing needs no readable file.
+    /// The answers of a batch if it is committed, and what there is to commit. From damage there
+    /// is a way out: clearing needs neither a readable file nor a readable journal.
     fn evaluate(
         &self,
         batch: &[Submission],
         mut damage: Option<Error>,
-    ) -> (Vec<Result<Answer>>, Option<Changes>) {
+    ) -> (Vec<Result<Answer>>, Option<Batch>) {
         let current = self.memory.read();
         let mut draft = current.state.draft();
+        let mut events = Vec::new();
+        let mut cleared = false;
         let answers = batch.iter().map(|Submission { operation, .. }| {
             if matches!(operation, Operation::Clear) {
                 damage = None;
+                cleared = true;
             }
             match (&damage, operation) {
                 (Some(error), operation) if operation.needs_state() => Err(error.clone()),
-                _ => Ok(operation.evaluate(&mut draft)),
+                _ => {
+                    events.extend(operation.event(&draft));
+                    Ok(operation.evaluate(&mut draft))
+                }
             }
         });
         let answers = answers.collect();
-        (answers, damage.is_none().then(|| draft.finish()))
+        let changes = draft.finish();
+        (answers, damage.is_none().then_some(Batch { changes, events, cleared }))
     }
 
-    /// Makes changes the file, then the memory. Returns the new file, still locked, if there is
-    /// one.
+    /// Makes a batch what is on disk, then what is in memory. Returns the new file, still locked,
+    /// if there is one.
     fn write(
         &self,
-        locked: Option<&LockedFile>,
-        changes: Changes,
-        fsync: bool,
+        locked: Option<&mut LockedFile>,
+        submissions: &[Submission],
+        batch: Batch,
+        damaged: bool,
     ) -> Result<Option<LockedFile>, Failure> {
-        if !changes.any() {
-            match self.make_durable(fsync) {
+        let flush = submissions.iter().any(|submission| submission.options.fsync);
+        let mut folds = submissions.iter().any(|it| matches!(it.operation, Operation::Settle));
+        if folds && self.memory.read().stored.journal.is_none() {
+            // Another process did it.
+            self.folding.abandon(self.file);
+            self.folding.finish();
+            folds = false;
+        }
+        if !batch.changes.any() && !folds {
+            match self.make_durable(flush) {
                 // A failed flush is never repeated: the same content is written to a new file.
                 Err(_) if locked.is_some() => {}
                 outcome => return outcome.map(|()| None).map_err(Failure::NotDurable),
             }
+        } else if batch.changes.leave_nothing() {
+            return self.remove(locked, batch, flush, damaged).map(|()| None);
+        } else if let Some(file) = &locked
+            && !batch.cleared
+            && !folds
+            && submissions.iter().all(|submission| submission.appends_to(file.metadata().size))
+        {
+            let locked = locked.expect("looked above");
+            return self.append(locked, submissions, batch, flush).map(|()| None);
         }
-        if changes.leave_nothing() {
-            self.file.remove(locked, fsync)?;
-            self.memory.install(changes, Version::Missing, fsync);
-            return Ok(None);
+        self.replace(locked, batch, flush, damaged).map(Some)
+    }
+
+    /// Removes the file and its journal.
+    fn remove(
+        &self,
+        mut locked: Option<&mut LockedFile>,
+        batch: Batch,
+        flush: bool,
+        damaged: bool,
+    ) -> Result<(), Failure> {
+        self.folding.abandon(self.file);
+        let journaled = !damaged && self.memory.read().stored.journal.is_some();
+        if let Some(locked) = locked.as_deref_mut()
+            && journaled
+        {
+            self.extend(locked, &[Event::Cleared], true)?;
         }
-        let content = snapshot::encode(changes.view());
-        let replacement = self.file.replace(locked, content.as_bytes(), fsync)?;
-        self.memory.install(changes, replacement.version(), fsync);
+        self.file.remove(locked.as_deref(), flush || journaled)?;
+        let stored = Stored { version: Version::Missing, durable: flush, ..Stored::default() };
+        self.memory.install(batch.changes, stored);
+        self.folding.finish();
+        Ok(())
+    }
+
+    /// Appends a batch to the journal.
+    fn append(
+        &self,
+        locked: &mut LockedFile,
+        submissions: &[Submission],
+        batch: Batch,
+        flush: bool,
+    ) -> Result<(), Failure> {
+        let stored = self.extend(locked, &batch.events, flush)?;
+        let length = stored.journal.as_ref().map_or(0, OpenJournal::length);
+        let file_bytes = locked.metadata().size;
+        let outgrown = |options: &Options| length > file_bytes.max(options.journal_threshold);
+        let writes = submissions.iter().filter(|submission| submission.operation.is_write());
+        for Submission { options, .. } in writes {
+            self.folding.add(options, outgrown(options));
+        }
+        self.memory.install(batch.changes, stored);
+        self.compact();
+        Ok(())
+    }
+
+    /// Adds events to the journal. One that cannot be appended to is replaced by a copy; if there
+    /// is none, one is created. Returns what is on disk then.
+    pub(crate) fn extend(
+        &self,
+        locked: &mut LockedFile,
+        events: &[Event],
+        flush: bool,
+    ) -> Result<Stored, Failure> {
+        let mut stored = self.memory.stored();
+        match &mut stored.journal {
+            Some(journal) if journal.is_sound() => {
+                if !journal.announced {
+                    self.file.announce(locked).map_err(Failure::Unchanged)?;
+                    journal.announced = true;
+                }
+                if let Err(failure) = self.file.journal.append(journal, events, flush) {
+                    journal.set_unsound();
+                    self.memory.set_stored(stored);
+                    return Err(failure);
+                }
+                stored.durable = flush;
+            }
+            journal => {
+                // A journal may only continue what is durable.
+                if journal.is_none() && !stored.durable {
+                    self.file.flush(&stored.version).map_err(Failure::Unchanged)?;
+                }
+                let digest = stored.digest.expect("a file that was read or written has content");
+                let lines = journal.as_ref().map(|journal| (journal, journal.start()));
+                let mut copy = self.file.journal.install(locked, digest, lines, events)?;
+                self.file.announce(locked).map_err(Failure::NotDurable)?;
+                copy.announced = true;
+                *journal = Some(copy);
+                stored.durable = true;
+            }
+        }
+        stored.version = locked.version();
+        Ok(stored)
+    }
+
+    /// Replaces the file, and folds the journal into it if there is one.
+    fn replace(
+        &self,
+        locked: Option<&mut LockedFile>,
+        batch: Batch,
+        flush: bool,
+        damaged: bool,
+    ) -> Result<LockedFile, Failure> {
+        self.folding.abandon(self.file);
+        let journal = self.memory.stored().journal.filter(|_| !damaged);
+        let through = journal.map(|journal| journal.end());
+        let mut replacement = self.file.begin(locked.as_deref(), flush || through.is_some())?;
+        let mut pieces = snapshot::encode(batch.changes.view().clone());
+        let written = pieces.try_for_each(|piece| replacement.write(&piece));
+        if let Err(error) = written.and_then(|()| replacement.complete()) {
+            self.file.discard(replacement);
+            return Err(Failure::Unchanged(Error::io("replace", self.file.path())(error)));
+        }
+        let (new, stored) = self.switch(replacement, locked, through)?;
+        if damaged {
+            self.file.journal.remove(flush).map_err(Failure::NotDurable)?;
+        }
+        self.memory.install(batch.changes, stored);
+        self.folding.finish();
+        self.compact();
+        Ok(new)
+    }
+
+    fn compact(&self) {
         let compacted = self.memory.read().state.compacted();
         if let Some(state) = compacted {
-            let version = replacement.version();
-            self.memory.replace(Current { state, version, durable: fsync });
+            self.memory.replace(state, self.memory.stored());
         }
-        Ok(Some(replacement))
     }
 
     /// Flushes what was found. A change that changes nothing, such as deleting an absent key, is
     /// acknowledged like any other, but what it found may come from a process that died before it
     /// could flush it.
-    fn make_durable(&self, fsync: bool) -> Result<()> {
-        let (version, durable) = {
-            let current = self.memory.read();
-            (current.version.clone(), current.durable)
-        };
-        if fsync && !durable {
-            self.file.flush(&version)?;
-            self.memory.set_durable();
+    fn make_durable(&self, flush: bool) -> Result<()> {
+        let mut stored = self.memory.stored();
+        if flush && !stored.durable {
+            if let Some(journal) = &mut stored.journal
+                && let Err(error) = self.file.journal.flush(journal)
+            {
+                journal.set_unsound();
+                self.memory.set_stored(stored);
+                return Err(error);
+            }
+            self.file.flush(&stored.version)?;
+            stored.durable = true;
+            self.memory.set_stored(stored);
         }
         Ok(())
     }
@@ -290,7 +445,7 @@ impl Writer<'_> {
         if reads.is_empty() {
             return;
         }
-        let damage = self.refresh().err();
+        let damage = self.refresh(None).err();
         let (answers, _) = self.evaluate(&reads, damage);
         answer(self.queue, reads, answers);
     }
@@ -298,7 +453,7 @@ impl Writer<'_> {
     /// Tells every write of a batch that it failed. Its reads see the state without those writes.
     fn fail(&self, batch: Vec<Submission>, error: &Error) {
         let (writes, reads): (Vec<_>, Vec<_>) =
-            batch.into_iter().partition(|submission| submission.operation.is_write());
+            batch.into_iter().partition(|submission| self.commits(submission));
         let answers = writes.iter().map(|_| Err(error.clone())).collect();
         answer(self.queue, writes, answers);
         self.answer_reads(reads);
@@ -308,8 +463,8 @@ impl Writer<'_> {
     fn give_up_late(&self, batch: Vec<Submission>, holder: &Metadata) -> Vec<Submission> {
         let now = Instant::now();
         let (late, rest): (Vec<_>, Vec<_>) = batch.into_iter().partition(|submission| {
-            submission.operation.is_write()
-                && now.duration_since(submission.started) >= submission.lock_timeout
+            self.commits(submission)
+                && now.duration_since(submission.started) >= submission.options.lock_timeout
         });
         if late.is_empty() {
             return rest;
@@ -317,13 +472,21 @@ impl Writer<'_> {
         let holder = self.file.lock_holder(holder);
         let locked = |submission: &Submission| Error::Locked {
             path: self.file.path().to_owned(),
-            waited: submission.lock_timeout,
+            waited: submission.options.lock_timeout,
             holder,
         };
         let answers = late.iter().map(|submission| Err(locked(submission))).collect();
         answer(self.queue, late, answers);
         rest
     }
+}
+
+/// What a batch comes to.
+struct Batch {
+    changes: Changes,
+    /// The same changes as the lines of the journal tell them. They do not tell of clearing.
+    events: Vec<Event>,
+    cleared: bool,
 }
 
 /// Gives the answers, in the order of the operations, and then wakes those who wait.
@@ -343,10 +506,10 @@ pub(crate) fn answer(queue: &Queue, batch: Vec<Submission>, answers: Vec<Result<
 }
 
 /// Marks memory as the newest content while it exists.
-struct Newest<'memory>(&'memory Memory);
+pub(crate) struct Newest<'memory>(&'memory Memory);
 
 impl<'memory> Newest<'memory> {
-    fn new(memory: &'memory Memory) -> Self {
+    pub(crate) fn new(memory: &'memory Memory) -> Self {
         memory.is_newest.store(true, Ordering::Release);
         Self(memory)
     }

@@ -14,14 +14,17 @@ use std::collections::HashMap;
 use std::path::{Path, PathBuf};
 use std::sync::{Arc, LazyLock, Mutex, MutexGuard, OnceLock};
 use std::thread;
+use std::time::Duration;
 
 use crate::commit::{Memory, Writer, answer};
 use crate::entry::Entry;
 use crate::error::{Error, Result};
+use crate::fold::Folding;
 use crate::gate;
 use crate::opening::{self, Unresolved};
 use crate::operation::{Answer, Operation};
-use crate::queue::{Queue, Submission};
+use crate::options::Options;
+use crate::queue::{Queue, Submission, Taken, Waiter, Wake};
 use crate::state_file::StateFile;
 use crate::storage::Storage;
 
@@ -51,6 +54,7 @@ struct Engine {
     storage: Arc<dyn Storage>,
     queue: Queue,
     memory: Memory,
+    folding: Folding,
     /// Found by the thread before it serves the first batch.
     file: OnceLock<StateFile>,
     /// The engine that serves the file instead. The queue is closed once this is set.
@@ -74,6 +78,7 @@ impl Handle {
             storage: Arc::clone(storage),
             queue: Queue::default(),
             memory: Memory::default(),
+            folding: Folding::default(),
             file: OnceLock::new(),
             successor: OnceLock::new(),
         });
@@ -147,7 +152,7 @@ impl Drop for Handle {
         self.0.queue.set_abandoned(true);
         // With nothing left to do, the engine is gone at once for whoever comes next, who then
         // finds the file anew; otherwise its thread takes it out of the registry.
-        if self.0.queue.is_idle() {
+        if self.0.queue.is_idle() && !self.0.folding.is_pending() {
             let removed = registry.remove(&self.0);
             drop(registry);
             drop(removed);
@@ -162,6 +167,7 @@ pub(crate) fn forget() {
     let mut registry = registry();
     for registered in registry.engines.values() {
         registered.engine.memory.forget();
+        registered.engine.folding.forget();
     }
     std::mem::forget(std::mem::take(&mut *registry));
 }
@@ -272,6 +278,24 @@ impl Engine {
         Ok(None)
     }
 
+    /// The writer of the file, which was found.
+    fn writer(&self) -> Writer<'_> {
+        let Self { queue, memory, folding, file, .. } = self;
+        let file = file.get().expect("nothing is written or folded before the file was found");
+        Writer { queue, memory, folding, file }
+    }
+
+    /// Brings the file up to date when nobody is left who could ask for it.
+    fn fold_at_the_end(&self) {
+        // Nobody waits, so nothing is worth waiting for: what is in the journal stays there.
+        let options = Options::default().lock_timeout(Duration::ZERO);
+        let path = self.name.1.clone();
+        let settle = Submission::new(Operation::Settle, Box::new(LogFailure(path)), options.into());
+        self.writer().run(vec![settle]);
+        self.folding.abandon(self.writer().file);
+        self.folding.finish();
+    }
+
     /// Takes the engine out of the registry, unless somebody got a handle to it meanwhile or even
     /// used and dropped one. Nobody gets a handle while the registry is locked.
     fn retire(&self) -> bool {
@@ -297,20 +321,40 @@ fn serve(engine: &Engine, unresolved: Unresolved) {
     }
     drop(unresolved);
     loop {
-        let Some(batch) = engine.queue.take() else {
-            if engine.retire() {
-                return;
+        let batch = match engine.queue.take(engine.folding.next()) {
+            Taken::Batch(batch) => batch,
+            Taken::Nothing => {
+                engine.writer().fold();
+                continue;
             }
-            continue;
+            Taken::Abandoned if engine.folding.is_pending() => {
+                engine.fold_at_the_end();
+                continue;
+            }
+            Taken::Abandoned if engine.retire() => return,
+            Taken::Abandoned => continue,
         };
         match engine.find_file() {
-            Ok(Some(file)) => {
-                let Engine { queue, memory, .. } = engine;
-                Writer { queue, memory, file }.run(batch);
-            }
+            Ok(Some(_)) => engine.writer().run(batch),
             Ok(None) => engine.hand_over(batch),
             Err(error) => refuse(&engine.queue, batch, &error),
         }
+    }
+}
+
+/// Logs what nobody waits for.
+struct LogFailure(PathBuf);
+
+impl Waiter for LogFailure {
+    fn answer(self: Box<Self>, answer: Result<Answer>) -> Option<Arc<dyn Wake>> {
+        if let Err(error) = answer {
+            log::warn!(
+                target: "aiokv",
+                "`{}` is not up to date with its journal, in which nothing is lost: {error}",
+                self.0.display(),
+            );
+        }
+        None
     }
 }
 

@@ -31,7 +31,8 @@ pub enum Error {
         source: Arc<io::Error>,
     },
 
-    /// The file is not one complete JSON object. It is left as it is; only `clear` removes it.
+    /// The file is not one complete JSON object, or its journal is damaged or does not continue
+    /// it. Both are left as they are; only `clear` removes them.
     #[error("{0}")]
     Corrupt(Arc<Corruption>),
 
@@ -81,10 +82,14 @@ pub enum Error {
 /// Where and how a file is damaged.
 #[derive(Debug, Clone)]
 pub struct Corruption {
-    /// The damaged file.
+    /// The damaged file: the state file or its journal.
     pub path: PathBuf,
+    /// What the file should be, such as `a valid state file`.
+    pub expected: String,
     /// What is wrong, without the position.
     pub problem: String,
+    /// What to do about it.
+    pub remedy: String,
     /// The line of the damage, counted from 1.
     pub line: usize,
     /// The column of the damage in characters, counted from 1.
@@ -96,8 +101,48 @@ pub struct Corruption {
 }
 
 impl Corruption {
-    /// Describes damage at `position`, a byte offset into `content`.
+    /// Describes damage to the state file at `position`, a byte offset into `content`.
     pub(crate) fn new(path: &Path, content: &[u8], position: usize, problem: String) -> Self {
+        Self {
+            expected: "a valid state file".to_owned(),
+            remedy: "mend it or put back a copy, or remove it with `clear`".to_owned(),
+            ..Self::located(path, content, position, problem)
+        }
+    }
+
+    /// Describes damage to the journal of the state file `state`.
+    pub(crate) fn of_journal(
+        journal: &Path,
+        state: &Path,
+        content: &[u8],
+        position: usize,
+        problem: String,
+    ) -> Self {
+        let state = state.display();
+        Self {
+            expected: "a valid journal".to_owned(),
+            remedy: format!(
+                "put back copies of it and of `{state}`, or remove it to go on with what \
+                 `{state}` holds"
+            ),
+            ..Self::located(journal, content, position, problem)
+        }
+    }
+
+    /// Describes a journal that does not continue what is in the state file `state`.
+    pub(crate) fn misfit(journal: &Path, state: &Path, content: &[u8], problem: String) -> Self {
+        let state = state.display();
+        Self {
+            expected: format!("the journal of `{state}` as it is"),
+            remedy: format!(
+                "to go on with `{state}` as it is, remove the journal; to keep the changes in the \
+                 journal, put back the `{state}` that it continues"
+            ),
+            ..Self::located(journal, content, 0, problem)
+        }
+    }
+
+    fn located(path: &Path, content: &[u8], position: usize, problem: String) -> Self {
         let content = String::from_utf8_lossy(content).into_owned();
         // Damage lies at or before the first byte that is not UTF-8, so the offsets still agree.
         let mut end = position.min(content.len());
@@ -108,7 +153,9 @@ impl Corruption {
         let line_start = before.rfind('\n').map_or(0, |newline| newline + 1);
         Self {
             path: path.to_owned(),
+            expected: String::new(),
             problem,
+            remedy: String::new(),
             line: 1 + before.matches('\n').count(),
             column: 1 + before[line_start..].chars().count(),
             offset: before.chars().count(),
@@ -122,12 +169,8 @@ impl Corruption {
     }
 
     fn message_with(&self, position: &str) -> String {
-        let Self { path, problem, .. } = self;
-        let path = path.display();
-        format!(
-            "`{path}` is not a valid state file: {problem}{position}; \
-             mend it or put back a copy, or remove it with `clear`"
-        )
+        let Self { path, expected, problem, remedy, .. } = self;
+        format!("`{}` is not {expected}: {problem}{position}; {remedy}", path.display())
     }
 }
 

@@ -3,6 +3,7 @@
 use std::borrow::Cow;
 
 use crate::entry::Entry;
+use crate::journal::Event;
 use crate::state::{Draft, View};
 
 /// A request in the queue. The writer evaluates it on the newest state, so it is not a blind
@@ -19,7 +20,8 @@ pub enum Operation {
     Delete(Box<[u8]>),
     /// Deletes everything and removes the file. Needs no readable file.
     Clear,
-    /// Changes nothing; answered once everything before it is.
+    /// Changes nothing in the store; answered once everything before it is, and once the file
+    /// holds what this process appended to the journal.
     Settle,
 }
 
@@ -57,6 +59,16 @@ impl Operation {
     /// Whether it needs to know what the store holds.
     pub(crate) fn needs_state(&self) -> bool {
         !matches!(self, Self::Clear | Self::Settle)
+    }
+
+    /// What the operation will do to the state, as a line of the journal tells it. Clearing is not
+    /// told by a line.
+    pub(crate) fn event(&self, draft: &Draft<'_>) -> Option<Event> {
+        match self {
+            Self::Set(entry) => Some(Event::Set(entry.clone())),
+            Self::Delete(key) => draft.get(key).cloned().map(Event::Deleted),
+            Self::Get(_) | Self::GetAll | Self::Clear | Self::Settle => None,
+        }
     }
 
     /// Carries the operation out on a draft of the newest state.

@@ -13,7 +13,7 @@ use foldhash::fast::RandomState;
 
 use crate::error::Error;
 use crate::operation::{Answer, Operation, Target};
-use crate::options::Options;
+use crate::options::{Journal, Options};
 use crate::sync::atomic::{AtomicUsize, Ordering};
 use crate::sync::{Condvar, Mutex, MutexGuard};
 
@@ -35,29 +35,46 @@ pub trait Wake: Send + Sync {
 pub(crate) struct Submission {
     pub(crate) operation: Operation,
     pub(crate) waiter: Box<dyn Waiter>,
-    pub(crate) fsync: bool,
+    pub(crate) options: Arc<Options>,
     pub(crate) started: Instant,
-    pub(crate) lock_timeout: Duration,
     /// Set by the queue: a write that was submitted before may change what this operation sees.
     pub(crate) after_write: bool,
 }
 
 impl Submission {
-    pub(crate) fn new(operation: Operation, waiter: Box<dyn Waiter>, options: &Options) -> Self {
-        Self {
-            operation,
-            waiter,
-            fsync: options.fsync,
-            started: Instant::now(),
-            lock_timeout: options.lock_timeout,
-            after_write: false,
-        }
+    pub(crate) fn new(
+        operation: Operation,
+        waiter: Box<dyn Waiter>,
+        options: Arc<Options>,
+    ) -> Self {
+        Self { operation, waiter, options, started: Instant::now(), after_write: false }
     }
 
     /// Whether it is a read that no earlier write can change.
     pub(crate) fn is_free(&self) -> bool {
         !self.after_write && !self.operation.is_write()
     }
+
+    /// Whether it allows to append to the journal of a file of this size rather than to replace
+    /// the file.
+    pub(crate) fn appends_to(&self, file_bytes: u64) -> bool {
+        !self.operation.is_write()
+            || match self.options.journal {
+                Journal::Auto => file_bytes > self.options.journal_threshold,
+                Journal::Always => true,
+                Journal::Never => false,
+            }
+    }
+}
+
+/// What came out of the queue.
+pub(crate) enum Taken {
+    /// Everything that waited.
+    Batch(Vec<Submission>),
+    /// Nothing until the deadline.
+    Nothing,
+    /// Nothing waits, and nobody is left who could submit anything.
+    Abandoned,
 }
 
 /// See the [module](self).
@@ -116,18 +133,29 @@ impl Queue {
             && self.lock().is_undecided(self.hasher.hash_one(key))
     }
 
-    /// Takes everything that waits, as one batch; waits for something if there is nothing.
-    /// `None` once nothing will come any more.
-    pub(crate) fn take(&self) -> Option<Vec<Submission>> {
+    /// Takes everything that waits, as one batch; waits for something if there is nothing, until
+    /// `deadline` at most.
+    pub(crate) fn take(&self, deadline: Option<Instant>) -> Taken {
         let mut inner = self.lock();
         while inner.waiting.is_empty() {
             if inner.abandoned {
-                return None;
+                return Taken::Abandoned;
             }
-            inner.writer_sleeps = true;
-            inner = self.arrived.wait(inner).expect(NOT_POISONED);
+            inner = match deadline.map(|at| at.saturating_duration_since(Instant::now())) {
+                None => {
+                    inner.writer_sleeps = true;
+                    self.arrived.wait(inner).expect(NOT_POISONED)
+                }
+                Some(Duration::ZERO) => return Taken::Nothing,
+                Some(pause) => {
+                    inner.writer_sleeps = true;
+                    let mut inner = self.arrived.wait_timeout(inner, pause).expect(NOT_POISONED).0;
+                    inner.writer_sleeps = false;
+                    inner
+                }
+            };
         }
-        Some(std::mem::take(&mut inner.waiting))
+        Taken::Batch(std::mem::take(&mut inner.waiting))
     }
 
     /// Waits for at most `pause`, or until there is a read that no earlier write can change.
@@ -249,7 +277,7 @@ mod tests {
     fn submission(operation: Operation) -> (Submission, mpsc::Receiver<()>) {
         let (sender, receiver) = mpsc::channel();
         let waiter = Box::new(Submitter(sender));
-        (Submission::new(operation, waiter, &Options::default()), receiver)
+        (Submission::new(operation, waiter, Arc::default()), receiver)
     }
 
     fn set((submitter, number): Label) -> (Submission, mpsc::Receiver<()>) {
@@ -317,7 +345,7 @@ mod tests {
                 Vec::new()
             });
             let mut taken = Vec::new();
-            while let Some(batch) = queue.take() {
+            while let Taken::Batch(batch) = queue.take(None) {
                 taken.extend(batch.iter().map(label));
                 queue.decide(&batch);
                 batch.into_iter().for_each(|it| drop(it.waiter.answer(Ok(Answer::Done))));
@@ -343,7 +371,7 @@ mod tests {
                     queue.set_abandoned(true);
                 }
             });
-            while let Some(batch) = queue.take() {
+            while let Taken::Batch(batch) = queue.take(None) {
                 for submission in &batch {
                     if submission.operation.is_write() {
                         assert!(queue.is_undecided(b"0"));
@@ -393,7 +421,9 @@ mod tests {
         explore(|| {
             let queue = Arc::new(Queue::default());
             let submitters = start_submitters(&queue, submit_writes);
-            let batch = queue.take().expect("the submitters do not leave without a write");
+            let Taken::Batch(batch) = queue.take(None) else {
+                unreachable!("the submitters do not leave without a write");
+            };
             let mut seen: Vec<Label> = batch.iter().map(label).collect();
             queue.close(|submission| seen.push(label(&submission)));
             for submitter in submitters {

@@ -20,28 +20,56 @@ use serde_json::value::RawValue;
 
 use crate::entry::Entry;
 use crate::error::{Corruption, Error, Result};
-use crate::state::{State, View};
+use crate::state::{State, View, ViewPart};
 use crate::text::{MAX_DEPTH, mask_non_finite, too_deep};
+
+/// How long a piece of the encoded content is at least, but for the last one: little enough to be
+/// written and flushed in about the time that a commit takes.
+const PIECE_BYTES: usize = 1 << 18;
 
 const BYTE_ORDER_MARK: &str = "\u{feff}";
 
-/// The content of the file that holds the entries of `view`.
-pub(crate) fn encode(view: &View) -> String {
-    let bytes = view.iter().map(|entry| entry.line().len() + ",\n  ".len()).sum::<usize>();
-    let mut content = String::with_capacity(bytes + "{\n}\n".len());
-    content.push('{');
-    for (number, entry) in view.iter().enumerate() {
-        content.push_str(if number == 0 { "\n  " } else { ",\n  " });
-        content.push_str(entry.line());
+/// The content of the file that holds the entries of a view, in pieces that fit to be written
+/// one at a time.
+pub(crate) fn encode(view: View) -> Encoder {
+    Encoder { parts: Some(Box::new(view.into_parts())), is_empty: true }
+}
+
+/// See [`encode`].
+pub(crate) struct Encoder {
+    /// `None` after the last piece.
+    parts: Option<Box<dyn Iterator<Item = ViewPart> + Send>>,
+    /// There was no entry yet.
+    is_empty: bool,
+}
+
+impl Iterator for Encoder {
+    type Item = String;
+
+    fn next(&mut self) -> Option<String> {
+        let parts = self.parts.as_mut()?;
+        let mut piece = String::new();
+        for part in parts {
+            piece.reserve(part.iter().map(|entry| entry.line().len() + ",\n  ".len()).sum());
+            for entry in part.iter() {
+                piece.push_str(if self.is_empty { "{\n  " } else { ",\n  " });
+                piece.push_str(entry.line());
+                self.is_empty = false;
+            }
+            if piece.len() >= PIECE_BYTES {
+                return Some(piece);
+            }
+        }
+        piece.push_str(if self.is_empty { "{}\n" } else { "\n}\n" });
+        self.parts = None;
+        Some(piece)
     }
-    content.push_str(if view.is_empty() { "}\n" } else { "\n}\n" });
-    content
 }
 
 /// Shows the entries as the content of a file.
 impl fmt::Display for View {
     fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
-        formatter.write_str(&encode(self))
+        encode(self.clone()).try_for_each(|piece| formatter.write_str(&piece))
     }
 }
 
@@ -93,7 +121,7 @@ pub(crate) fn decode(content: &[u8], path: &Path) -> Result<State> {
 /// What becomes of a file that is read and written again. For fuzzing.
 #[cfg(fuzzing)]
 pub fn reencode(content: &[u8]) -> Result<String> {
-    decode(content, Path::new("state.json")).map(|state| encode(&state.draft().view()))
+    decode(content, Path::new("state.json")).map(|state| state.draft().view().to_string())
 }
 
 /// Collects the entries of the top-level object.
@@ -176,7 +204,7 @@ mod tests {
 
     fn reencode(content: &str) -> String {
         let state = decode(content.as_bytes(), Path::new("state.json")).expect("valid");
-        encode(&state.draft().view())
+        state.draft().view().to_string()
     }
 
     fn damage(content: &[u8]) -> Corruption {

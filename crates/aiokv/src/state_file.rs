@@ -1,47 +1,50 @@
-//! How the file is found, locked, looked at, read, replaced and removed.
+//! How the file is found, locked, looked at, read and removed. How it is replaced stands in
+//! [`crate::replacement`].
 //!
 //! Guarantees: the name of the file never stands for an incomplete content; two processes never
-//! replace it at the same time; what [`StateFile::replace`] and [`StateFile::remove`] report as
-//! done has been flushed, if that was asked for. When to call them is decided in
-//! [`crate::commit`].
+//! replace it at the same time; what is reported as done has been flushed, if that was asked for.
+//! When to call what is decided in [`crate::commit`].
 //!
 //! Two names are used: that of the file and one temporary name beside it, `.NAME.aiokv-tmp`. Both
 //! files carry the advisory lock of the process that works on them. The lock of the file excludes
-//! other writers. The lock of the temporary file excludes other creators while there is no file,
-//! and tells a temporary file at work from one that a killed process left behind.
+//! other writers, of the journal too. The lock of the temporary file excludes other creators while
+//! there is no file, and others who replace it, and tells a temporary file at work from one that a
+//! killed process left behind.
 
-use std::ffi::OsString;
+use std::ffi::{OsStr, OsString};
 use std::io::{self, ErrorKind};
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
+use std::thread;
 
 use rustix::io::Errno;
 
 use crate::error::{Error, Result};
-use crate::storage::{Access, File, Kind, Metadata, Storage};
+use crate::journal::Imprint;
+use crate::journal_file::JournalFile;
+use crate::storage::{Access, File, Kind, Metadata, Storage, read_from};
 
-/// The permission bits of a new file, before the umask.
-const MODE_NEW: u32 = 0o666;
-/// The permission bits of a replacement until it gets those of the file it replaces.
-const MODE_PRIVATE: u32 = 0o600;
 /// How many symbolic links may lead to the file; Linux has the same limit.
 const LINKS_MAX: usize = 40;
 
 /// The name of a file and how to work on it.
 pub(crate) struct StateFile {
-    storage: Arc<dyn Storage>,
-    path: PathBuf,
-    temporary: PathBuf,
-    directory: PathBuf,
+    pub(crate) storage: Arc<dyn Storage>,
+    pub(crate) path: PathBuf,
+    pub(crate) temporary: PathBuf,
+    pub(crate) directory: PathBuf,
+    /// The journal beside it.
+    pub(crate) journal: JournalFile,
     /// Whether the names of the directories that lead to the file are known to be durable.
     parents_durable: AtomicBool,
 }
 
 /// One content of the file, and how to see whether it is still the newest.
-#[derive(Clone)]
+#[derive(Clone, Default)]
 pub(crate) enum Version {
     /// Nothing is known: the file has to be read.
+    #[default]
     Unknown,
     /// There is no file.
     Missing,
@@ -52,9 +55,9 @@ pub(crate) enum Version {
 /// An open file, with the metadata that went with its content when that was read or written.
 #[derive(Clone)]
 pub(crate) struct OpenFile {
-    file: Arc<dyn File>,
-    metadata: Metadata,
-    access: Access,
+    pub(crate) file: Arc<dyn File>,
+    pub(crate) metadata: Metadata,
+    pub(crate) access: Access,
 }
 
 /// The outcome of an attempt to lock the file.
@@ -68,7 +71,7 @@ pub(crate) enum Lock {
 }
 
 /// The file while its lock is held: no other process replaces it. Dropping releases the lock.
-pub(crate) struct LockedFile(OpenFile);
+pub(crate) struct LockedFile(pub(crate) OpenFile);
 
 /// Why a new content did not become the file.
 pub(crate) enum Failure {
@@ -82,6 +85,19 @@ pub(crate) enum Failure {
     NotDurable(Error),
 }
 
+impl Version {
+    /// Whether metadata of now tells of the same file with the same content.
+    pub(crate) fn has_same_content(&self, now: &Metadata) -> bool {
+        matches!(self, Self::Present(open) if open.metadata.has_same_content(now))
+    }
+
+    /// Whether this is the file with that imprint.
+    pub(crate) fn is(&self, imprint: Imprint, bytes: u64) -> bool {
+        let matches = |it: &Metadata| Imprint::of(it) == imprint && it.size == bytes;
+        matches!(self, Self::Present(open) if matches(&open.metadata))
+    }
+}
+
 impl StateFile {
     /// Finds the file that `path` names, through symbolic links, the last of which may dangle.
     /// Neither the file nor its directory has to exist.
@@ -90,12 +106,12 @@ impl StateFile {
         let (Some(directory), Some(name)) = (resolved.parent(), resolved.file_name()) else {
             return Err(Error::io("use as a state file", path)(Errno::ISDIR.into()));
         };
-        let mut temporary = OsString::from(".");
-        temporary.push(name);
-        temporary.push(".aiokv-tmp");
+        let mut journal = name.to_owned();
+        journal.push(".journal");
         Ok(Self {
-            temporary: directory.join(temporary),
+            temporary: directory.join(temporary_name(name)),
             directory: directory.to_owned(),
+            journal: JournalFile::new(&storage, directory, &journal),
             path: resolved,
             storage,
             parents_durable: AtomicBool::new(false),
@@ -127,9 +143,50 @@ impl StateFile {
         }
     }
 
+    /// Opens the file without reading it.
+    pub(crate) fn open_new(&self) -> Result<Version> {
+        Ok(self.open(Access::Read)?.map_or(Version::Missing, Version::Present))
+    }
+
     /// Reads the content of a locked file.
     pub(crate) fn read_locked(&self, locked: &LockedFile) -> Result<(Vec<u8>, Version)> {
         Ok((self.content(&locked.0)?, locked.version()))
+    }
+
+    /// Takes the lock of a file that was opened for reading, if nobody has it and the file still
+    /// has its name.
+    pub(crate) fn lock_to_read(&self, version: &Version) -> Result<Option<LockedFile>> {
+        let Version::Present(open) = version else { return Ok(None) };
+        if !open.file.try_lock().map_err(Error::io("lock", &self.path))? {
+            return Ok(None);
+        }
+        let locked = LockedFile(open.clone());
+        Ok(self.look(version).is_some().then_some(locked))
+    }
+
+    /// What a version is like now, if it still has a name.
+    pub(crate) fn look(&self, version: &Version) -> Option<Metadata> {
+        match version {
+            Version::Present(open) => open.file.metadata().ok().filter(|now| now.links > 0),
+            Version::Unknown | Version::Missing => None,
+        }
+    }
+
+    /// Makes everybody who knows the file look at it again, although its content did not change:
+    /// they would not notice a new journal otherwise.
+    pub(crate) fn announce(&self, locked: &mut LockedFile) -> Result<()> {
+        let OpenFile { file, metadata, .. } = &mut locked.0;
+        let failed = |error| Error::io("touch", &self.path)(error);
+        loop {
+            file.touch().map_err(failed)?;
+            let now = file.metadata().map_err(failed)?;
+            // Kernels before 6.13 have a clock that stands still for up to 10 ms.
+            if now.changed != metadata.changed {
+                *metadata = now;
+                return Ok(());
+            }
+            thread::yield_now();
+        }
     }
 
     /// Tries to take the lock of the file, on the handle of `known` if that is still the file.
@@ -170,7 +227,7 @@ impl StateFile {
 
     /// What the name stands for, if anything. Links were followed when the file was found; one
     /// that is there now would be replaced, and what it leads to would be read.
-    fn look_at_name(&self) -> Result<Option<Metadata>> {
+    pub(crate) fn look_at_name(&self) -> Result<Option<Metadata>> {
         match self.storage.metadata(&self.path) {
             Ok(named) if named.kind == Kind::Link => {
                 let problem = "it became a symbolic link; close the store to follow it";
@@ -182,59 +239,39 @@ impl StateFile {
         }
     }
 
-    /// Makes `content` the file: in place of `old`, or as a new file that replaces nothing.
-    ///
-    /// The replacement gets the permission bits of `old` and, where allowed, its owner. Returns
-    /// it with its lock held, so that nobody else replaces it before the caller knows of it. On a
-    /// failure no temporary file is left.
-    pub(crate) fn replace(
-        &self,
-        old: Option<&LockedFile>,
-        content: &[u8],
-        flush: bool,
-    ) -> Result<LockedFile, Failure> {
-        let mode = if old.is_some() { MODE_PRIVATE } else { MODE_NEW };
-        let mut new = self.create_temporary(mode, flush)?;
-        let renamed = self.fill(&mut new, old, content, flush).and_then(|()| match old {
-            Some(_) => self.storage.rename(&self.temporary, &self.path),
-            None => self.storage.rename_new(&self.temporary, &self.path),
-        });
-        if let Err(error) = renamed {
-            // The temporary file is ours alone; if it cannot be removed, the next writer does it.
-            let _ = self.storage.remove(&self.temporary);
-            return Err(match error.kind() {
-                ErrorKind::AlreadyExists if old.is_none() => Failure::Raced,
-                _ => Failure::Unchanged(Error::io("replace", &self.path)(error)),
-            });
-        }
-        if flush {
-            self.flush_names().map_err(Failure::NotDurable)?;
-        }
-        // The rename changed the metadata. If anything else did, or if this look fails, the next
-        // look sees a difference and the file is read again.
-        if let Ok(now) = new.0.file.metadata() {
-            let then = &new.0.metadata;
-            if (now.size, now.modified) == (then.size, then.modified) {
-                new.0.metadata = now;
-            }
-        }
-        Ok(new)
-    }
-
-    /// Removes the file, and a temporary file that a killed process left behind.
+    /// Removes the file, the journal, and what a killed process left behind, and flushes that.
     pub(crate) fn remove(&self, old: Option<&LockedFile>, flush: bool) -> Result<(), Failure> {
         if let Lock::Taken(_left_behind) = self.lock_temporary().map_err(Failure::Unchanged)? {
             let removed = self.storage.remove(&self.temporary);
             removed.map_err(Error::io("remove", &self.temporary)).map_err(Failure::Unchanged)?;
         }
+        let journaled = self.journal.exists().map_err(Failure::Unchanged)?;
         if old.is_some() {
+            self.journal.remove_left_behind().map_err(Failure::Unchanged)?;
             let removed = self.storage.remove(&self.path);
             removed.map_err(Error::io("remove", &self.path)).map_err(Failure::Unchanged)?;
+        } else if journaled {
+            // Whoever has the temporary file is alone while there is no file.
+            let guard = self.begin(None, flush)?;
+            self.discard(guard);
         }
         if flush {
             self.flush(&Version::Missing).map_err(Failure::NotDurable)?;
         }
+        if old.is_some() && journaled {
+            self.journal.remove(flush).map_err(Failure::NotDurable)?;
+        }
         Ok(())
+    }
+
+    /// Removes the temporary files of a process that was killed. To be called with the lock of the
+    /// file.
+    pub(crate) fn remove_left_behind(&self) {
+        // If it fails, whoever needs the name next tries it again and says why.
+        if let Ok(Lock::Taken(_left_behind)) = self.lock_temporary() {
+            let _ = self.storage.remove(&self.temporary);
+        }
+        let _ = self.journal.remove_left_behind();
     }
 
     /// Makes durable what is there, whoever wrote it.
@@ -271,57 +308,11 @@ impl StateFile {
     }
 
     fn content(&self, open: &OpenFile) -> Result<Vec<u8>> {
-        read_all(&*open.file, open.metadata.size).map_err(Error::io("read", &self.path))
-    }
-
-    /// Creates the temporary file and locks it. One that a killed process left is removed first.
-    fn create_temporary(&self, mode: u32, flush: bool) -> Result<LockedFile, Failure> {
-        let cannot_create = |error| Failure::Unchanged(Error::io("create", &self.temporary)(error));
-        loop {
-            match self.storage.create(&self.temporary, mode) {
-                Ok(file) => {
-                    let file: Arc<dyn File> = file.into();
-                    let created = match self.claim(&file) {
-                        Ok(created) => created,
-                        Err(error) => {
-                            let _ = self.storage.remove(&self.temporary);
-                            return Err(cannot_create(error));
-                        }
-                    };
-                    if let Some(metadata) = created {
-                        let access = Access::ReadWrite;
-                        return Ok(LockedFile(OpenFile { file, metadata, access }));
-                    }
-                }
-                Err(error) if error.kind() == ErrorKind::AlreadyExists => {
-                    match self.lock_temporary().map_err(Failure::Unchanged)? {
-                        Lock::Busy(metadata) => return Err(Failure::Busy(metadata)),
-                        Lock::Missing => {}
-                        Lock::Taken(_left_behind) => {
-                            self.storage.remove(&self.temporary).map_err(cannot_create)?;
-                        }
-                    }
-                }
-                Err(error) if error.kind() == ErrorKind::NotFound => {
-                    create_directories(&*self.storage, &self.directory, flush)
-                        .map_err(Error::io("create", &self.directory))
-                        .map_err(Failure::Unchanged)?;
-                }
-                Err(error) => return Err(cannot_create(error)),
-            }
-        }
-    }
-
-    /// Locks a temporary file that was just created. `None` if another process took it for one
-    /// that was left behind, which is possible until the lock is held.
-    fn claim(&self, file: &Arc<dyn File>) -> io::Result<Option<Metadata>> {
-        let taken = file.try_lock()?;
-        let metadata = file.metadata()?;
-        Ok((taken && metadata.links > 0).then_some(metadata))
+        read_from(&*open.file, 0, open.metadata.size).map_err(Error::io("read", &self.path))
     }
 
     /// Takes the lock of the temporary file, if there is one.
-    fn lock_temporary(&self) -> Result<Lock> {
+    pub(crate) fn lock_temporary(&self) -> Result<Lock> {
         let cannot_open = Error::io("open", &self.temporary);
         match self.storage.metadata(&self.temporary) {
             Ok(named) if named.kind == Kind::File => {}
@@ -346,35 +337,9 @@ impl StateFile {
         }
     }
 
-    /// Gives the temporary file its owner, permissions and content, in this order, and flushes it.
-    fn fill(
-        &self,
-        new: &mut LockedFile,
-        old: Option<&LockedFile>,
-        content: &[u8],
-        flush: bool,
-    ) -> io::Result<()> {
-        let OpenFile { file, metadata, .. } = &mut new.0;
-        if let Some(LockedFile(OpenFile { metadata: old, .. })) = old {
-            if (old.owner, old.group) != (metadata.owner, metadata.group) {
-                match file.set_owner(old.owner, old.group) {
-                    Err(error) if error.kind() == ErrorKind::PermissionDenied => {}
-                    outcome => outcome?,
-                }
-            }
-            file.set_mode(old.mode)?;
-        }
-        write_all(&**file, content, 0)?;
-        if flush {
-            file.flush()?;
-        }
-        *metadata = file.metadata()?;
-        Ok(())
-    }
-
     /// Makes the name of the file durable, and once those of the directories that lead to it: a
     /// process that created them may have died before it could.
-    fn flush_names(&self) -> Result<()> {
+    pub(crate) fn flush_names(&self) -> Result<()> {
         let flush = |directory: &Path| {
             let flushed = self.storage.flush_directory(directory);
             flushed.map_err(Error::io("flush", directory))
@@ -396,14 +361,13 @@ impl StateFile {
 }
 
 impl LockedFile {
+    pub(crate) fn metadata(&self) -> &Metadata {
+        &self.0.metadata
+    }
+
     /// The content that the file had when it was locked or written.
     pub(crate) fn version(&self) -> Version {
         Version::Present(self.0.clone())
-    }
-
-    /// Whether the file still has the content of `version`.
-    pub(crate) fn has(&self, version: &Version) -> bool {
-        matches!(version, Version::Present(open) if open.metadata == self.0.metadata)
     }
 }
 
@@ -414,7 +378,20 @@ impl Drop for LockedFile {
     }
 }
 
-fn open_regular(storage: &dyn Storage, path: &Path, access: Access) -> io::Result<OpenFile> {
+/// The name of the temporary file of `name`.
+pub(crate) fn temporary_name(name: &OsStr) -> OsString {
+    let mut temporary = OsString::from(".");
+    temporary.push(name);
+    temporary.push(".aiokv-tmp");
+    temporary
+}
+
+/// Opens a file, unless it is something else than a regular file.
+pub(crate) fn open_regular(
+    storage: &dyn Storage,
+    path: &Path,
+    access: Access,
+) -> io::Result<OpenFile> {
     let file: Arc<dyn File> = storage.open(path, access)?.into();
     let metadata = file.metadata()?;
     match metadata.kind {
@@ -445,56 +422,4 @@ fn resolve(storage: &dyn Storage, path: &Path, links_left: usize) -> io::Result<
         }
         Err(error) => Err(error),
     }
-}
-
-/// Creates a directory and its missing parents.
-fn create_directories(storage: &dyn Storage, path: &Path, flush: bool) -> io::Result<()> {
-    match storage.create_directory(path) {
-        Err(error) if error.kind() == ErrorKind::NotFound => {
-            let parent = path.parent().ok_or(error)?;
-            create_directories(storage, parent, flush)?;
-            return create_directories(storage, path, flush);
-        }
-        Err(error) if error.kind() == ErrorKind::AlreadyExists => return Ok(()),
-        outcome => outcome?,
-    }
-    match path.parent() {
-        Some(parent) if flush => storage.flush_directory(parent),
-        _ => Ok(()),
-    }
-}
-
-fn read_all(file: &dyn File, size: u64) -> io::Result<Vec<u8>> {
-    // One byte more than the size, to see the end without another round.
-    let size = usize::try_from(size).map_err(|_| ErrorKind::OutOfMemory)?;
-    let mut content = vec![0; size + 1];
-    let mut length = 0;
-    loop {
-        if length == content.len() {
-            content.resize(content.len() * 2, 0);
-        }
-        match file.read_at(&mut content[length..], length as u64) {
-            Ok(0) => break,
-            Ok(count) => length += count,
-            Err(error) if error.kind() == ErrorKind::Interrupted => {}
-            Err(error) => return Err(error),
-        }
-    }
-    content.truncate(length);
-    Ok(content)
-}
-
-fn write_all(file: &dyn File, mut bytes: &[u8], mut offset: u64) -> io::Result<()> {
-    while !bytes.is_empty() {
-        match file.write_at(bytes, offset) {
-            Ok(0) => return Err(ErrorKind::WriteZero.into()),
-            Ok(count) => {
-                bytes = &bytes[count..];
-                offset += count as u64;
-            }
-            Err(error) if error.kind() == ErrorKind::Interrupted => {}
-            Err(error) => return Err(error),
-        }
-    }
-    Ok(())
 }

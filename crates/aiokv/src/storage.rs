@@ -5,11 +5,15 @@
 //! It decides nothing: what is called when is the business of [`crate::state_file`].
 
 use std::fs::{self, OpenOptions, TryLockError};
-use std::io;
+use std::io::{self, ErrorKind};
 use std::os::unix::fs::{DirBuilderExt, FileExt, OpenOptionsExt, PermissionsExt};
 use std::path::{Path, PathBuf};
 
-use rustix::fs::{AtFlags, CWD, FileType, OFlags, RenameFlags};
+use rustix::fs::{
+    AtFlags, CWD, FileType, OFlags, RenameFlags, Timespec, Timestamps, UTIME_NOW, UTIME_OMIT,
+    futimens,
+};
+use rustix::io::Errno;
 
 /// A place for files. Every method is one call to the operating system, with its errors.
 pub trait Storage: Send + Sync + 'static {
@@ -65,8 +69,18 @@ pub trait File: Send + Sync {
     /// Sets the permission bits.
     fn set_mode(&self, mode: u32) -> io::Result<()>;
 
+    /// Cuts the content off, or fills it up with NUL bytes, to this length.
+    fn set_length(&self, length: u64) -> io::Result<()>;
+
+    /// Changes nothing but `changed` in the metadata, and `modified` where the owner of the file
+    /// is somebody else.
+    fn touch(&self) -> io::Result<()>;
+
     /// Makes the content and the metadata durable.
     fn flush(&self) -> io::Result<()>;
+
+    /// Makes the content durable, and of the metadata only what it takes to read it.
+    fn flush_content(&self) -> io::Result<()>;
 
     /// Takes the advisory lock, unless another handle holds it. Says whether it was taken.
     fn try_lock(&self) -> io::Result<bool>;
@@ -128,6 +142,17 @@ impl Metadata {
     pub fn is_same_file(&self, other: &Self) -> bool {
         (self.device, self.inode) == (other.device, other.inode)
     }
+
+    /// Whether both describe the same file with the same content. Its name and its permissions
+    /// may have changed.
+    pub fn has_same_content(&self, other: &Self) -> bool {
+        self.is_same_file(other) && (self.size, self.modified) == (other.size, other.modified)
+    }
+
+    /// Whether both allow the same to the same users.
+    pub fn has_same_access(&self, other: &Self) -> bool {
+        (self.owner, self.group, self.mode) == (other.owner, other.group, other.mode)
+    }
 }
 
 /// The file system of the operating system.
@@ -169,9 +194,7 @@ impl Storage for Disk {
     fn rename_new(&self, from: &Path, to: &Path) -> io::Result<()> {
         match rustix::fs::renameat_with(CWD, from, CWD, to, RenameFlags::NOREPLACE) {
             // Not every file system can do it. A second name never replaces anything either.
-            Err(
-                rustix::io::Errno::INVAL | rustix::io::Errno::NOSYS | rustix::io::Errno::OPNOTSUPP,
-            ) => {
+            Err(Errno::INVAL | Errno::NOSYS | Errno::OPNOTSUPP) => {
                 fs::hard_link(from, to)?;
                 fs::remove_file(from)
             }
@@ -232,8 +255,29 @@ impl File for DiskFile {
         self.0.set_permissions(fs::Permissions::from_mode(mode))
     }
 
+    fn set_length(&self, length: u64) -> io::Result<()> {
+        self.0.set_len(length)
+    }
+
+    fn touch(&self) -> io::Result<()> {
+        let now = Timespec { tv_sec: 0, tv_nsec: UTIME_NOW };
+        let keep = Timespec { tv_sec: 0, tv_nsec: UTIME_OMIT };
+        // Whoever is not the owner may set both times or none.
+        let touched = futimens(&self.0, &Timestamps { last_access: now, last_modification: keep });
+        match touched {
+            Err(Errno::PERM | Errno::ACCESS) => {
+                Ok(futimens(&self.0, &Timestamps { last_access: now, last_modification: now })?)
+            }
+            outcome => Ok(outcome?),
+        }
+    }
+
     fn flush(&self) -> io::Result<()> {
         self.0.sync_all()
+    }
+
+    fn flush_content(&self) -> io::Result<()> {
+        self.0.sync_data()
     }
 
     fn try_lock(&self) -> io::Result<bool> {
@@ -273,4 +317,41 @@ fn metadata_of(stat: &rustix::fs::Stat) -> Metadata {
         mode: u32::from(stat.st_mode) & 0o7777,
         kind,
     }
+}
+
+/// Reads a file from `offset` to its end. `size` is how long it is, as far as is known.
+pub(crate) fn read_from(file: &dyn File, offset: u64, size: u64) -> io::Result<Vec<u8>> {
+    // One byte more than the size, to see the end without another round.
+    let size = usize::try_from(size.saturating_sub(offset)).map_err(|_| ErrorKind::OutOfMemory)?;
+    let mut content = vec![0; size + 1];
+    let mut length = 0;
+    loop {
+        if length == content.len() {
+            content.resize(content.len() * 2, 0);
+        }
+        match file.read_at(&mut content[length..], offset + length as u64) {
+            Ok(0) => break,
+            Ok(count) => length += count,
+            Err(error) if error.kind() == ErrorKind::Interrupted => {}
+            Err(error) => return Err(error),
+        }
+    }
+    content.truncate(length);
+    Ok(content)
+}
+
+/// Writes all of `bytes` at `offset`.
+pub(crate) fn write_all(file: &dyn File, mut bytes: &[u8], mut offset: u64) -> io::Result<()> {
+    while !bytes.is_empty() {
+        match file.write_at(bytes, offset) {
+            Ok(0) => return Err(ErrorKind::WriteZero.into()),
+            Ok(count) => {
+                bytes = &bytes[count..];
+                offset += count as u64;
+            }
+            Err(error) if error.kind() == ErrorKind::Interrupted => {}
+            Err(error) => return Err(error),
+        }
+    }
+    Ok(())
 }

@@ -33,7 +33,7 @@ pub struct AioKv {
 
 struct Shared {
     path: PathBuf,
-    options: Options,
+    options: Arc<Options>,
     storage: Arc<dyn Storage>,
     /// `None` before the first operation and after `close`.
     handle: RwLock<Option<Handle>>,
@@ -73,6 +73,7 @@ impl AioKv {
     ) -> Result<Self> {
         let path = path.as_ref();
         let path = std::path::absolute(path).map_err(Error::io("use as a state file", path))?;
+        let options = Arc::new(options);
         let handle = RwLock::default();
         Ok(Self { shared: Arc::new(Shared { path, options, storage, handle }) })
     }
@@ -178,14 +179,16 @@ impl AioKv {
         self.ask(Operation::Clear).await.map(drop)
     }
 
-    /// Waits until everything that was started before is decided, then lets go of the file.
+    /// Waits until everything that was started before is decided and the file holds what was
+    /// appended to the journal, then lets go of the file.
     ///
     /// May be called any number of times. A closed store can be used again: the next operation
     /// opens the file again.
     ///
     /// # Errors
     ///
-    /// [`Error::Io`] if the file cannot be found.
+    /// [`Error::Io`] if the file cannot be found; as [`AioKv::set`] if it cannot be brought up to
+    /// date. What was appended to the journal stays there then, and nothing is lost.
     pub async fn close(&self) -> Result<()> {
         if self.shared.handle.read().unwrap_or_else(PoisonError::into_inner).is_none() {
             return Ok(());
@@ -211,7 +214,7 @@ impl AioKv {
     /// [`Error::Io`] if no thread can be started, [`Error::WriterGone`] if it is gone. The waiter
     /// is dropped then.
     pub fn submit(&self, operation: Operation, waiter: Box<dyn Waiter>) -> Result<()> {
-        let submission = Submission::new(operation, waiter, &self.shared.options);
+        let submission = Submission::new(operation, waiter, Arc::clone(&self.shared.options));
         let gone = |_| Error::WriterGone { path: self.shared.path.clone() };
         {
             let handle = self.shared.handle.read().unwrap_or_else(PoisonError::into_inner);
@@ -238,7 +241,8 @@ impl AioKv {
     }
 }
 
-/// Waits until every operation that was started in this process is decided, on every store.
+/// Waits until every operation that was started in this process is decided, on every store, and
+/// the files hold what was appended to their journals.
 ///
 /// For the end of a program that cannot wait for its futures any more.
 pub fn settle_all() {
@@ -246,7 +250,7 @@ pub fn settle_all() {
     for handle in engine::all() {
         let waiter = Box::new(Thread(sender.clone()));
         // An engine whose thread is gone has nothing left to settle.
-        let _ = handle.submit(Submission::new(Operation::Settle, waiter, &Options::default()));
+        let _ = handle.submit(Submission::new(Operation::Settle, waiter, Arc::default()));
     }
     drop(sender);
     // Ends once every sender was dropped, be it with or without an answer.

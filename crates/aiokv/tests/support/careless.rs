@@ -119,6 +119,18 @@ impl File for UnflushedFile {
         self.0.set_mode(mode)
     }
 
+    fn set_length(&self, length: u64) -> io::Result<()> {
+        self.0.set_length(length)
+    }
+
+    fn touch(&self) -> io::Result<()> {
+        self.0.touch()
+    }
+
+    fn flush_content(&self) -> io::Result<()> {
+        Ok(())
+    }
+
     fn flush(&self) -> io::Result<()> {
         Ok(())
     }

@@ -112,6 +112,18 @@ impl File for HookedFile {
         self.file.set_mode(mode)
     }
 
+    fn set_length(&self, length: u64) -> io::Result<()> {
+        self.file.set_length(length)
+    }
+
+    fn touch(&self) -> io::Result<()> {
+        self.file.touch()
+    }
+
+    fn flush_content(&self) -> io::Result<()> {
+        self.file.flush_content()
+    }
+
     fn flush(&self) -> io::Result<()> {
         self.file.flush()
     }

@@ -29,7 +29,10 @@ pub(crate) enum Action {
     Write,
     SetOwner,
     SetMode,
+    SetLength,
+    Touch,
     Flush,
+    FlushContent,
     Lock,
     Unlock,
 }
@@ -42,8 +45,13 @@ impl Action {
             Self::LookAtHandle | Self::Read | Self::Lock | Self::Unlock => false,
             Self::Create | Self::CreateDirectory | Self::Write | Self::SetOwner => true,
             Self::SetMode | Self::Rename | Self::RenameNew | Self::Remove => true,
-            Self::Flush | Self::FlushDirectory => true,
+            Self::SetLength | Self::Flush | Self::FlushContent | Self::FlushDirectory => true,
+            Self::Touch => true,
         }
+    }
+
+    pub(crate) fn flushes_a_file(self) -> bool {
+        matches!(self, Self::Flush | Self::FlushContent)
     }
 }
 

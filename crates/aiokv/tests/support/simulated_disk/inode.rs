@@ -96,8 +96,37 @@ impl Inode {
 pub(super) struct Content {
     now: Vec<u8>,
     durable: Vec<u8>,
-    /// The writes since the last flush, as offsets and bytes.
-    unflushed: Vec<(usize, Vec<u8>)>,
+    /// What was done since the last flush.
+    unflushed: Vec<Edit>,
+}
+
+/// What one call does to the content of a file.
+#[derive(Debug, Clone)]
+enum Edit {
+    /// Writes bytes at an offset.
+    Write(usize, Vec<u8>),
+    /// Cuts the content off, or fills it up.
+    SetLength(usize),
+}
+
+impl Edit {
+    /// Does it to a content; of a write, only so many bytes.
+    fn apply(&self, content: &mut Vec<u8>, bytes_max: usize) {
+        match self {
+            Self::Write(offset, bytes) => {
+                write(content, &bytes[..bytes.len().min(bytes_max)], *offset);
+            }
+            Self::SetLength(length) => content.resize(*length, 0),
+        }
+    }
+
+    /// How many bytes it writes.
+    fn len(&self) -> usize {
+        match self {
+            Self::Write(_, bytes) => bytes.len(),
+            Self::SetLength(_) => 0,
+        }
+    }
 }
 
 impl Content {
@@ -106,13 +135,21 @@ impl Content {
     }
 
     pub(super) fn write(&mut self, bytes: &[u8], offset: usize) {
-        write(&mut self.now, bytes, offset);
-        self.unflushed.push((offset, bytes.to_vec()));
+        self.edit(Edit::Write(offset, bytes.to_vec()));
     }
 
-    fn flush(&mut self) {
-        for (offset, bytes) in self.unflushed.drain(..) {
-            write(&mut self.durable, &bytes, offset);
+    pub(super) fn set_length(&mut self, length: usize) {
+        self.edit(Edit::SetLength(length));
+    }
+
+    fn edit(&mut self, edit: Edit) {
+        edit.apply(&mut self.now, usize::MAX);
+        self.unflushed.push(edit);
+    }
+
+    pub(super) fn flush(&mut self) {
+        for edit in self.unflushed.drain(..) {
+            edit.apply(&mut self.durable, usize::MAX);
         }
     }
 
@@ -128,14 +165,13 @@ impl Content {
             let mut kept: Vec<_> = kept.iter().map(|&index| &self.unflushed[index]).collect();
             let last = kept.pop();
             let mut content = self.durable.clone();
-            for (offset, bytes) in kept {
-                write(&mut content, bytes, *offset);
+            for edit in kept {
+                edit.apply(&mut content, usize::MAX);
             }
-            let whole = last.map_or(0, |(_, bytes)| bytes.len());
-            for length in tears(whole) {
+            for length in tears(last.map_or(0, Edit::len)) {
                 let mut torn = content.clone();
-                if let Some((offset, bytes)) = last {
-                    write(&mut torn, &bytes[..length], *offset);
+                if let Some(last) = last {
+                    last.apply(&mut torn, length);
                 }
                 let mut extended = torn.clone();
                 extended.resize(self.now.len(), 0);

@@ -14,7 +14,8 @@
 //! stand for. Of what was not flushed,
 //!
 //! - any of the writes to a file are there and the others are not, the last of them is cut off
-//!   anywhere, and the file may have its new size with NUL bytes where data is missing;
+//!   anywhere, the file may have been cut off or not where a program did that, and it may have its
+//!   new size with NUL bytes where data is missing;
 //! - mode and owner are those from before or those from after all changes;
 //! - any of the changes to the names of a directory happened and the others did not, but each
 //!   of them whole: after a rename there is the old state of both names or the new state of both;
@@ -31,7 +32,7 @@
 //! # What there is not
 //!
 //! No symbolic links, no hard links made by programs, no renames from one directory to another,
-//! no truncation, no permissions (every call is allowed; refusals are injected), no number of an
+//! no permissions (every call is allowed; refusals are injected), no number of an
 //! inode used twice.
 
 #![allow(dead_code, reason = "each test uses a part of it")]
@@ -199,7 +200,7 @@ impl SimulatedDisk {
         machine.log.push(Call { action, subject: subject.clone(), faulty: fault.is_some() });
         match (fault, subject) {
             (None, _) => Ok(machine),
-            (Some(errno), Subject::Inode(inode)) if action == Action::Flush => {
+            (Some(errno), Subject::Inode(inode)) if action.flushes_a_file() => {
                 machine.tree.lose_unflushed(inode);
                 Err(errno.into())
             }
@@ -332,8 +333,22 @@ impl File for SimulatedFile {
         Ok(())
     }
 
+    fn set_length(&self, length: u64) -> io::Result<()> {
+        self.call(Action::SetLength)?.tree.set_length(self.inode, length)
+    }
+
+    fn touch(&self) -> io::Result<()> {
+        self.call(Action::Touch)?.tree.touch(self.inode);
+        Ok(())
+    }
+
     fn flush(&self) -> io::Result<()> {
         self.call(Action::Flush)?.tree.flush(self.inode);
+        Ok(())
+    }
+
+    fn flush_content(&self) -> io::Result<()> {
+        self.call(Action::FlushContent)?.tree.flush_content(self.inode);
         Ok(())
     }
 

@@ -65,10 +65,10 @@ impl Tree {
         let inode = self.entries(directory)?.get(&old_name).ok_or(Errno::NOENT)?;
         match self.entries(directory)?.get(&new_name) {
             Some(_) if !replace => return Err(Errno::EXIST.into()),
-            Some(replaced) => self.touch(replaced).links -= 1,
+            Some(replaced) => self.touched(replaced).links -= 1,
             None => {}
         }
-        self.touch(inode);
+        self.touched(inode);
         self.change(directory, vec![(old_name, None), (new_name, Some(inode))]);
         Ok(())
     }
@@ -79,7 +79,7 @@ impl Tree {
         if self.entries(inode).is_ok() {
             return Err(Errno::ISDIR.into());
         }
-        self.touch(inode).links -= 1;
+        self.touched(inode).links -= 1;
         self.change(directory, vec![(name, None)]);
         Ok(())
     }
@@ -113,7 +113,7 @@ impl Tree {
     }
 
     pub(super) fn write(&mut self, inode: Number, bytes: &[u8], offset: u64) -> io::Result<()> {
-        let inode = self.touch(inode);
+        let inode = self.touched(inode);
         let Body::File(content) = &mut inode.body else {
             return Err(Errno::ISDIR.into());
         };
@@ -122,17 +122,37 @@ impl Tree {
         Ok(())
     }
 
+    pub(super) fn set_length(&mut self, inode: Number, length: u64) -> io::Result<()> {
+        let inode = self.touched(inode);
+        let Body::File(content) = &mut inode.body else {
+            return Err(Errno::ISDIR.into());
+        };
+        content.set_length(usize::try_from(length).expect("a length in memory"));
+        inode.modified = inode.changed;
+        Ok(())
+    }
+
+    pub(super) fn touch(&mut self, inode: Number) {
+        self.touched(inode);
+    }
+
     pub(super) fn set_mode(&mut self, inode: Number, mode: u32) {
-        self.touch(inode).attributes.mode = mode;
+        self.touched(inode).attributes.mode = mode;
     }
 
     pub(super) fn set_owner(&mut self, inode: Number, owner: u32, group: u32) {
-        let attributes = &mut self.touch(inode).attributes;
+        let attributes = &mut self.touched(inode).attributes;
         (attributes.owner, attributes.group) = (owner, group);
     }
 
     pub(super) fn flush(&mut self, inode: Number) {
         self.inode_mut(inode).flush();
+    }
+
+    pub(super) fn flush_content(&mut self, inode: Number) {
+        if let Body::File(content) = &mut self.inode_mut(inode).body {
+            content.flush();
+        }
     }
 
     pub(super) fn lose_unflushed(&mut self, inode: Number) {
@@ -227,7 +247,7 @@ impl Tree {
         self.newest += 1;
         let attributes = Attributes { mode: mode & !UMASK, owner: USER, group: USER };
         self.inodes.insert(self.newest, Inode::new(attributes, body, self.clock));
-        self.touch(self.newest).links += 1;
+        self.touched(self.newest).links += 1;
         self.change(directory, vec![(name, Some(self.newest))]);
         Ok(self.newest)
     }
@@ -250,7 +270,7 @@ impl Tree {
     }
 
     fn change(&mut self, directory: Number, change: Change) {
-        let directory = self.touch(directory);
+        let directory = self.touched(directory);
         directory.modified = directory.changed;
         if let Body::Directory(entries) = &mut directory.body {
             entries.change(change);
@@ -258,7 +278,7 @@ impl Tree {
     }
 
     /// An inode that changes now.
-    fn touch(&mut self, inode: Number) -> &mut Inode {
+    fn touched(&mut self, inode: Number) -> &mut Inode {
         self.clock += 1;
         let now = self.clock;
         let inode = self.inode_mut(inode);
