@@ -214,9 +214,16 @@ impl Writer<'_> {
             Lock::Busy(holder) => return Ok(Attempt::Busy(holder)),
         };
         if locked.is_some() && known.is_unknown() {
-            self.file.remove_left_behind();
+            self.file.remove_left_behind(locked.as_ref())?;
         }
-        let damage = self.refresh(locked.as_ref()).err();
+        let refreshed = match &locked {
+            Some(locked) => self.refresh(Some(locked)),
+            None => match self.refresh_missing() {
+                Ok(false) => return Ok(Attempt::Again),
+                outcome => outcome.map(drop),
+            },
+        };
+        let damage = refreshed.err();
         let damaged = damage.is_some();
         let newest = (locked.is_some() && !damaged).then(|| Newest::new(self.memory));
         let (answers, changes) = self.evaluate(batch, damage);

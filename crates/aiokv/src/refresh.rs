@@ -37,6 +37,25 @@ impl Writer<'_> {
         if known { Ok(()) } else { self.load(locked) }
     }
 
+    /// Makes memory hold nothing, because there was no file to lock. A file that has come since is
+    /// not read: it may be gone again when the batch becomes a new file. Says `false` if there is
+    /// one.
+    pub(crate) fn refresh_missing(&self) -> Result<bool> {
+        if let Version::Missing = self.memory.stored().version {
+            return Ok(true);
+        }
+        if let Some(journal) = self.file.journal.open()? {
+            let text = self.file.journal.read(&journal)?;
+            if self.file.look_at_name()?.is_some() {
+                return Ok(false);
+            }
+            self.fit(&text, None)?;
+        }
+        let stored = Stored { version: Version::Missing, ..Stored::default() };
+        self.memory.replace(State::default(), stored);
+        Ok(true)
+    }
+
     /// Reads what was appended to the journal, while the content of the file stayed what it was.
     /// Says `false` if that is not all that happened, or if something is wrong.
     fn catch_up(&self, mut stored: Stored, now: Metadata, locked: bool) -> Result<bool> {

@@ -241,13 +241,9 @@ impl StateFile {
 
     /// Removes the file, the journal, and what a killed process left behind, and flushes that.
     pub(crate) fn remove(&self, old: Option<&LockedFile>, flush: bool) -> Result<(), Failure> {
-        if let Lock::Taken(_left_behind) = self.lock_temporary().map_err(Failure::Unchanged)? {
-            let removed = self.storage.remove(&self.temporary);
-            removed.map_err(Error::io("remove", &self.temporary)).map_err(Failure::Unchanged)?;
-        }
+        self.remove_left_behind(old).map_err(Failure::Unchanged)?;
         let journaled = self.journal.exists().map_err(Failure::Unchanged)?;
         if old.is_some() {
-            self.journal.remove_left_behind().map_err(Failure::Unchanged)?;
             let removed = self.storage.remove(&self.path);
             removed.map_err(Error::io("remove", &self.path)).map_err(Failure::Unchanged)?;
         } else if journaled {
@@ -264,14 +260,14 @@ impl StateFile {
         Ok(())
     }
 
-    /// Removes the temporary files of a process that was killed. To be called with the lock of the
-    /// file.
-    pub(crate) fn remove_left_behind(&self) {
-        // If it fails, whoever needs the name next tries it again and says why.
-        if let Ok(Lock::Taken(_left_behind)) = self.lock_temporary() {
-            let _ = self.storage.remove(&self.temporary);
+    /// Removes the temporary files of a process that was killed. The one of the journal belongs to
+    /// whoever has the lock of the file.
+    pub(crate) fn remove_left_behind(&self, locked: Option<&LockedFile>) -> Result<()> {
+        if let Lock::Taken(_left_behind) = self.lock_temporary()? {
+            let removed = self.storage.remove(&self.temporary);
+            removed.map_err(Error::io("remove", &self.temporary))?;
         }
-        let _ = self.journal.remove_left_behind();
+        locked.map_or(Ok(()), |_| self.journal.remove_left_behind())
     }
 
     /// Makes durable what is there, whoever wrote it.
