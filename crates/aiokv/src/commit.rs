@@ -174,11 +174,32 @@ impl Writer<'_> {
     /// process releases its lock; reads go on meanwhile.
     fn step(&self, batch: Vec<Submission>) -> Vec<Submission> {
         let _work = gate::work();
-        let free = |submission: &Submission| submission.is_free() && !self.commits(submission);
-        let (free, batch): (Vec<_>, Vec<_>) = batch.into_iter().partition(free);
+        let settles = |it: &Submission| matches!(it.operation, Operation::Settle);
+        let (settling, batch): (Vec<_>, Vec<_>) = batch.into_iter().partition(settles);
+        let (free, batch): (Vec<_>, Vec<_>) = batch.into_iter().partition(Submission::is_free);
         self.answer_reads(free);
+        let mut rest = self.commit(batch);
+        if rest.is_empty() {
+            self.settle(settling);
+        } else {
+            rest.extend(settling);
+        }
+        rest
+    }
+
+    /// Answers those who wait until everything is decided, or lets them wait on until the file is
+    /// up to date.
+    fn settle(&self, settling: Vec<Submission>) {
+        if self.folding.is_pending() && !settling.is_empty() {
+            return self.folding.settle(settling);
+        }
+        let answers = settling.iter().map(|_| Ok(Answer::Done)).collect();
+        answer(self.queue, settling, answers);
+    }
+
+    fn commit(&self, batch: Vec<Submission>) -> Vec<Submission> {
         // The writes that its reads had to wait for may have given up.
-        if !batch.iter().any(|submission| self.commits(submission)) {
+        if !batch.iter().any(|submission| submission.operation.is_write()) {
             self.answer_reads(batch);
             return Vec::new();
         }
@@ -193,15 +214,6 @@ impl Writer<'_> {
                 Err(error) => self.fail(batch, &error),
             }
             return Vec::new();
-        }
-    }
-
-    /// Whether an operation takes a commit: it may change something, or it waits for the file to
-    /// be brought up to date.
-    fn commits(&self, submission: &Submission) -> bool {
-        match submission.operation {
-            Operation::Settle => self.folding.is_pending(),
-            _ => submission.operation.is_write(),
         }
     }
 
@@ -284,14 +296,7 @@ impl Writer<'_> {
         damaged: bool,
     ) -> Result<Option<LockedFile>, Failure> {
         let flush = submissions.iter().any(|submission| submission.options.fsync);
-        let mut folds = submissions.iter().any(|it| matches!(it.operation, Operation::Settle));
-        if folds && self.memory.read().stored.journal.is_none() {
-            // Another process did it.
-            self.folding.abandon(self.file);
-            self.folding.finish();
-            folds = false;
-        }
-        if !batch.changes.any() && !folds {
+        if !batch.changes.any() {
             match self.make_durable(flush) {
                 // A failed flush is never repeated: the same content is written to a new file.
                 Err(_) if locked.is_some() => {}
@@ -301,7 +306,6 @@ impl Writer<'_> {
             return self.remove(locked, batch, flush, damaged).map(|()| None);
         } else if let Some(file) = &locked
             && !batch.cleared
-            && !folds
             && submissions.iter().all(|submission| submission.appends_to(file.metadata().size))
         {
             let locked = locked.expect("looked above");
@@ -460,17 +464,21 @@ impl Writer<'_> {
     /// Tells every write of a batch that it failed. Its reads see the state without those writes.
     fn fail(&self, batch: Vec<Submission>, error: &Error) {
         let (writes, reads): (Vec<_>, Vec<_>) =
-            batch.into_iter().partition(|submission| self.commits(submission));
+            batch.into_iter().partition(|submission| submission.operation.is_write());
         let answers = writes.iter().map(|_| Err(error.clone())).collect();
         answer(self.queue, writes, answers);
         self.answer_reads(reads);
     }
 
-    /// Ends the writes that have waited for the lock for too long.
-    fn give_up_late(&self, batch: Vec<Submission>, holder: &Metadata) -> Vec<Submission> {
+    /// Ends what has waited for the lock for too long.
+    pub(crate) fn give_up_late(
+        &self,
+        batch: Vec<Submission>,
+        holder: &Metadata,
+    ) -> Vec<Submission> {
         let now = Instant::now();
         let (late, rest): (Vec<_>, Vec<_>) = batch.into_iter().partition(|submission| {
-            self.commits(submission)
+            submission.operation.needs_lock()
                 && now.duration_since(submission.started) >= submission.options.lock_timeout
         });
         if late.is_empty() {

@@ -14,7 +14,6 @@ use std::collections::HashMap;
 use std::path::{Path, PathBuf};
 use std::sync::{Arc, LazyLock, Mutex, MutexGuard, OnceLock};
 use std::thread;
-use std::time::Duration;
 
 use crate::commit::{Memory, Writer, answer};
 use crate::entry::Entry;
@@ -23,8 +22,7 @@ use crate::fold::Folding;
 use crate::gate;
 use crate::opening::{self, Unresolved};
 use crate::operation::{Answer, Operation};
-use crate::options::Options;
-use crate::queue::{Queue, Submission, Taken, Waiter, Wake};
+use crate::queue::{Queue, Submission, Taken};
 use crate::state_file::StateFile;
 use crate::storage::Storage;
 
@@ -285,17 +283,6 @@ impl Engine {
         Writer { queue, memory, folding, file }
     }
 
-    /// Brings the file up to date when nobody is left who could ask for it.
-    fn fold_at_the_end(&self) {
-        // Nobody waits, so nothing is worth waiting for: what is in the journal stays there.
-        let options = Options::default().lock_timeout(Duration::ZERO);
-        let path = self.name.1.clone();
-        let settle = Submission::new(Operation::Settle, Box::new(LogFailure(path)), options.into());
-        self.writer().run(vec![settle]);
-        self.folding.abandon(self.writer().file);
-        self.folding.finish();
-    }
-
     /// Takes the engine out of the registry, unless somebody got a handle to it meanwhile or even
     /// used and dropped one. Nobody gets a handle while the registry is locked.
     fn retire(&self) -> bool {
@@ -328,7 +315,11 @@ fn serve(engine: &Engine, unresolved: Unresolved) {
                 continue;
             }
             Taken::Abandoned if engine.folding.is_pending() => {
-                engine.fold_at_the_end();
+                // Nobody waits, so what cannot be done at once stays in the journal.
+                if !engine.writer().fold() {
+                    engine.folding.abandon(engine.writer().file);
+                    engine.folding.finish();
+                }
                 continue;
             }
             Taken::Abandoned if engine.retire() => return,
@@ -339,22 +330,6 @@ fn serve(engine: &Engine, unresolved: Unresolved) {
             Ok(None) => engine.hand_over(batch),
             Err(error) => refuse(&engine.queue, batch, &error),
         }
-    }
-}
-
-/// Logs what nobody waits for.
-struct LogFailure(PathBuf);
-
-impl Waiter for LogFailure {
-    fn answer(self: Box<Self>, answer: Result<Answer>) -> Option<Arc<dyn Wake>> {
-        if let Err(error) = answer {
-            log::warn!(
-                target: "aiokv",
-                "`{}` is not up to date with its journal, in which nothing is lost: {error}",
-                self.0.display(),
-            );
-        }
-        None
     }
 }
 

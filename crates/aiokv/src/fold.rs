@@ -15,12 +15,14 @@
 use std::sync::{Mutex, MutexGuard};
 use std::time::{Duration, Instant};
 
-use crate::commit::{Newest, Stored, Writer};
+use crate::commit::{self, Newest, Stored, Writer};
 use crate::error::{Error, Result};
 use crate::gate;
 use crate::journal::{Digest, Event, Position};
 use crate::journal_file::OpenJournal;
+use crate::operation::Answer;
 use crate::options::Options;
+use crate::queue::Submission;
 use crate::replacement::Replacement;
 use crate::snapshot::{self, Encoder};
 use crate::state_file::{Failure, Lock, LockedFile, StateFile};
@@ -45,6 +47,24 @@ struct Schedule {
     /// What is being done. It is here and nowhere else whenever a fork may happen, so that a child
     /// can close the file.
     fold: Option<Fold>,
+    /// Those who wait until the file holds what came before them: it will when what is being done
+    /// is done.
+    covered: Vec<Submission>,
+    /// The same, but they came after that began.
+    settling: Vec<Submission>,
+}
+
+impl Schedule {
+    /// What begins now covers everybody who waits.
+    fn cover(&mut self) {
+        self.covered.append(&mut self.settling);
+    }
+
+    /// What was being done is not done.
+    fn uncover(&mut self) {
+        self.covered.append(&mut self.settling);
+        self.settling = std::mem::take(&mut self.covered);
+    }
 }
 
 /// Changes that only the journal holds.
@@ -79,8 +99,8 @@ struct Fold {
 enum Step {
     /// There is more to write.
     Go(Fold),
-    /// Another process is in the way.
-    Wait(Option<Fold>),
+    /// Another process has a lock, of the file or of the temporary file.
+    Wait(Option<Fold>, Metadata),
     /// What the fold was based on has changed.
     Again,
     /// Everything of before the fold is in the file.
@@ -109,6 +129,13 @@ impl Folding {
         self.lock().pending.is_some()
     }
 
+    /// Lets somebody wait until the file is up to date, which begins now.
+    pub(crate) fn settle(&self, submissions: Vec<Submission>) {
+        let mut schedule = self.lock();
+        schedule.settling.extend(submissions);
+        schedule.next = Some(Instant::now());
+    }
+
     /// When the next step is to be made.
     pub(crate) fn next(&self) -> Option<Instant> {
         self.lock().next
@@ -124,7 +151,11 @@ impl Folding {
 
     /// Nothing is left to fold.
     pub(crate) fn finish(&self) {
-        *self.lock() = Schedule::default();
+        let mut schedule = self.lock();
+        schedule.pending = None;
+        // Whoever waits is told by the next step.
+        let waiting = !schedule.settling.is_empty() || !schedule.covered.is_empty();
+        schedule.next = schedule.next.filter(|_| waiting);
     }
 
     /// Closes the file, in the child of a fork. Its lock is the parent's, so it is not released.
@@ -138,8 +169,8 @@ impl Folding {
 }
 
 impl Writer<'_> {
-    /// Makes one step.
-    pub(crate) fn fold(&self) {
+    /// Makes one step. Says whether that got anywhere.
+    pub(crate) fn fold(&self) -> bool {
         let _work = gate::work();
         let fold = self.folding.lock().fold.take();
         let step = match fold {
@@ -148,12 +179,27 @@ impl Writer<'_> {
         };
         let now = Instant::now();
         let mut schedule = self.folding.lock();
-        match step {
-            Ok(Step::Go(fold)) => (schedule.fold, schedule.next) = (Some(fold), Some(now)),
-            Ok(Step::Wait(fold)) => {
-                (schedule.fold, schedule.next) = (fold, now.checked_add(BUSY_PAUSE));
+        let (told, answer) = match step {
+            Ok(Step::Go(fold)) => {
+                (schedule.fold, schedule.next) = (Some(fold), Some(now));
+                return true;
             }
-            Ok(Step::Again) => schedule.next = Some(now),
+            Ok(Step::Again) => {
+                schedule.uncover();
+                schedule.next = Some(now);
+                return true;
+            }
+            Ok(Step::Wait(fold, holder)) => {
+                (schedule.fold, schedule.next) = (fold, now.checked_add(BUSY_PAUSE));
+                let covered = std::mem::take(&mut schedule.covered);
+                let settling = std::mem::take(&mut schedule.settling);
+                drop(schedule);
+                let covered = self.give_up_late(covered, &holder);
+                let settling = self.give_up_late(settling, &holder);
+                let mut schedule = self.folding.lock();
+                (schedule.covered, schedule.settling) = (covered, settling);
+                return false;
+            }
             Ok(Step::Done) => {
                 // What is in the journal now came while the file was being written.
                 let left = self.memory.stored().journal.is_some();
@@ -162,16 +208,31 @@ impl Writer<'_> {
                     pending.first = now;
                     pending.due()
                 });
+                if !left {
+                    schedule.cover();
+                } else if !schedule.settling.is_empty() {
+                    schedule.next = Some(now);
+                }
+                (std::mem::take(&mut schedule.covered), Ok(()))
             }
             Err(error) => {
-                log::warn!(
-                    target: "aiokv",
-                    "`{}` is not up to date with its journal, in which nothing is lost: {error}",
-                    self.file.path().display(),
-                );
                 schedule.next = now.checked_add(RETRY_PAUSE);
+                schedule.cover();
+                (std::mem::take(&mut schedule.covered), Err(error))
             }
+        };
+        drop(schedule);
+        match &answer {
+            Err(error) if told.is_empty() => log::warn!(
+                target: "aiokv",
+                "`{}` is not up to date with its journal, in which nothing is lost: {error}",
+                self.file.path().display(),
+            ),
+            _ => {}
         }
+        let answers = told.iter().map(|_| answer.clone().map(|()| Answer::Done)).collect();
+        commit::answer(self.queue, told, answers);
+        answer.is_ok()
     }
 
     fn begin_fold(&self) -> Result<Step> {
@@ -181,8 +242,9 @@ impl Writer<'_> {
                 self.refresh(None)?;
                 return Ok(Step::Done);
             }
-            Lock::Busy(_) => return Ok(Step::Wait(None)),
+            Lock::Busy(holder) => return Ok(Step::Wait(None, holder)),
         };
+        self.folding.lock().cover();
         self.refresh(Some(&locked))?;
         let Some(journal) = self.memory.stored().journal else { return Ok(Step::Done) };
         let replacement = match self.file.begin(Some(&locked), true) {
@@ -220,7 +282,7 @@ impl Writer<'_> {
         let known = self.memory.stored().version;
         let mut locked = match self.file.try_lock(&known) {
             Ok(Lock::Taken(locked)) => locked,
-            Ok(Lock::Busy(_)) => return Ok(Step::Wait(Some(fold))),
+            Ok(Lock::Busy(holder)) => return Ok(Step::Wait(Some(fold), holder)),
             missing_or_failed => {
                 self.file.discard(fold.replacement);
                 return missing_or_failed.map(|_| Step::Done);
@@ -258,7 +320,7 @@ impl Writer<'_> {
 
     fn step_after(&self, failure: Failure) -> Result<Step> {
         match failure {
-            Failure::Busy(_) => Ok(Step::Wait(None)),
+            Failure::Busy(holder) => Ok(Step::Wait(None, holder)),
             Failure::Raced => Ok(Step::Again),
             Failure::Unchanged(error) => Err(error),
             Failure::NotDurable(error) => {

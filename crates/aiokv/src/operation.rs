@@ -56,6 +56,11 @@ impl Operation {
         !matches!(self.target(), Target::Nothing)
     }
 
+    /// Whether it may have to wait for another process that holds the lock of the file.
+    pub(crate) fn needs_lock(&self) -> bool {
+        self.is_write() || matches!(self, Self::Settle)
+    }
+
     /// Whether it needs to know what the store holds.
     pub(crate) fn needs_state(&self) -> bool {
         !matches!(self, Self::Clear | Self::Settle)
