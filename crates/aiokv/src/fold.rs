@@ -55,9 +55,26 @@ struct Schedule {
 }
 
 impl Schedule {
+    /// Whether somebody waits until the file is up to date.
+    fn is_awaited(&self) -> bool {
+        !self.covered.is_empty() || !self.settling.is_empty()
+    }
+
     /// What begins now covers everybody who waits.
     fn cover(&mut self) {
         self.covered.append(&mut self.settling);
+    }
+
+    /// Begins anew after a fold. `left`: there are changes that it does not hold.
+    fn restart(&mut self, left: bool, now: Instant) {
+        self.pending = self.pending.take().filter(|_| left);
+        self.next = self.pending.as_mut().and_then(|pending| {
+            pending.first = now;
+            pending.due()
+        });
+        if self.is_awaited() {
+            self.next = Some(now);
+        }
     }
 
     /// What was being done is not done.
@@ -118,7 +135,7 @@ impl Folding {
             idle: options.fold_idle,
             delay_max: options.fold_delay_max,
         };
-        if schedule.fold.is_none() {
+        if schedule.fold.is_none() && !schedule.is_awaited() {
             schedule.next = if outgrown { Some(now) } else { pending.due() };
         }
         schedule.pending = Some(pending);
@@ -154,8 +171,7 @@ impl Folding {
         let mut schedule = self.lock();
         schedule.pending = None;
         // Whoever waits is told by the next step.
-        let waiting = !schedule.settling.is_empty() || !schedule.covered.is_empty();
-        schedule.next = schedule.next.filter(|_| waiting);
+        schedule.next = schedule.is_awaited().then(Instant::now);
     }
 
     /// Closes the file, in the child of a fork. Its lock is the parent's, so it is not released.
@@ -169,7 +185,7 @@ impl Folding {
 }
 
 impl Writer<'_> {
-    /// Makes one step. Says whether that got anywhere.
+    /// Makes one step, and tells those who wait if it was the last. Says whether it got anywhere.
     pub(crate) fn fold(&self) -> bool {
         let _work = gate::work();
         let fold = self.folding.lock().fold.take();
@@ -179,60 +195,66 @@ impl Writer<'_> {
         };
         let now = Instant::now();
         let mut schedule = self.folding.lock();
-        let (told, answer) = match step {
-            Ok(Step::Go(fold)) => {
-                (schedule.fold, schedule.next) = (Some(fold), Some(now));
-                return true;
-            }
+        match step {
+            Ok(Step::Go(fold)) => (schedule.fold, schedule.next) = (Some(fold), Some(now)),
             Ok(Step::Again) => {
                 schedule.uncover();
                 schedule.next = Some(now);
-                return true;
             }
             Ok(Step::Wait(fold, holder)) => {
                 (schedule.fold, schedule.next) = (fold, now.checked_add(BUSY_PAUSE));
-                let covered = std::mem::take(&mut schedule.covered);
-                let settling = std::mem::take(&mut schedule.settling);
                 drop(schedule);
-                let covered = self.give_up_late(covered, &holder);
-                let settling = self.give_up_late(settling, &holder);
-                let mut schedule = self.folding.lock();
-                (schedule.covered, schedule.settling) = (covered, settling);
+                self.give_up_settling(&holder);
                 return false;
             }
             Ok(Step::Done) => {
                 // What is in the journal now came while the file was being written.
                 let left = self.memory.stored().journal.is_some();
-                schedule.pending = schedule.pending.take().filter(|_| left);
-                schedule.next = schedule.pending.as_mut().and_then(|pending| {
-                    pending.first = now;
-                    pending.due()
-                });
                 if !left {
                     schedule.cover();
-                } else if !schedule.settling.is_empty() {
-                    schedule.next = Some(now);
                 }
-                (std::mem::take(&mut schedule.covered), Ok(()))
+                let told = std::mem::take(&mut schedule.covered);
+                schedule.restart(left, now);
+                drop(schedule);
+                self.tell(told, &Ok(()));
             }
             Err(error) => {
-                schedule.next = now.checked_add(RETRY_PAUSE);
                 schedule.cover();
-                (std::mem::take(&mut schedule.covered), Err(error))
+                let told = std::mem::take(&mut schedule.covered);
+                schedule.next = now.checked_add(RETRY_PAUSE);
+                drop(schedule);
+                self.tell(told, &Err(error));
+                return false;
             }
-        };
-        drop(schedule);
-        match &answer {
-            Err(error) if told.is_empty() => log::warn!(
+        }
+        true
+    }
+
+    /// Answers those who waited. A failure that nobody waited for is logged.
+    fn tell(&self, told: Vec<Submission>, outcome: &Result<()>) {
+        if let Err(error) = outcome
+            && told.is_empty()
+        {
+            log::warn!(
                 target: "aiokv",
                 "`{}` is not up to date with its journal, in which nothing is lost: {error}",
                 self.file.path().display(),
-            ),
-            _ => {}
+            );
         }
-        let answers = told.iter().map(|_| answer.clone().map(|()| Answer::Done)).collect();
+        let answers = told.iter().map(|_| outcome.clone().map(|()| Answer::Done)).collect();
         commit::answer(self.queue, told, answers);
-        answer.is_ok()
+    }
+
+    /// Ends the waiting of those who have waited for a lock for too long.
+    fn give_up_settling(&self, holder: &Metadata) {
+        let (covered, settling) = {
+            let Schedule { covered, settling, .. } = &mut *self.folding.lock();
+            (std::mem::take(covered), std::mem::take(settling))
+        };
+        let covered = self.give_up_late(covered, holder);
+        let settling = self.give_up_late(settling, holder);
+        let mut schedule = self.folding.lock();
+        (schedule.covered, schedule.settling) = (covered, settling);
     }
 
     fn begin_fold(&self) -> Result<Step> {
