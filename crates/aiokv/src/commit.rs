@@ -60,10 +60,6 @@ pub(crate) struct Stored {
 }
 
 impl Stored {
-    fn is_unknown(&self) -> bool {
-        matches!(self.version, Version::Unknown)
-    }
-
     /// Whether it is still the newest: a look at the metadata of the file, and at the journal if
     /// there is one.
     pub(crate) fn is_current(&self, file: &StateFile) -> bool {
@@ -74,7 +70,8 @@ impl Stored {
 impl Memory {
     /// The entry of a key, or `None` if memory does not hold the newest state.
     pub(crate) fn get(&self, file: &StateFile, key: &[u8]) -> Option<Option<Entry>> {
-        let current = self.read();
+        // An event loop must not wait. While changes are put in place, the writer answers instead.
+        let current = self.current.try_read().ok()?;
         // The look costs one or two calls on open files. It is made under the lock so that the
         // state is the one that was looked at; only the writer ever waits for that.
         let newest = self.is_newest.load(Ordering::Acquire) || current.stored.is_current(file);
@@ -225,8 +222,8 @@ impl Writer<'_> {
             Lock::Missing => None,
             Lock::Busy(holder) => return Ok(Attempt::Busy(holder)),
         };
-        if locked.is_some() && known.is_unknown() {
-            self.file.remove_left_behind(locked.as_ref())?;
+        if let Some(locked) = &locked {
+            self.file.tidy(locked)?;
         }
         let refreshed = match &locked {
             Some(locked) => self.refresh(Some(locked)),
@@ -307,6 +304,7 @@ impl Writer<'_> {
         } else if let Some(file) = &locked
             && !batch.cleared
             && submissions.iter().all(|submission| submission.appends_to(file.metadata().size))
+            && self.can_append()
         {
             let locked = locked.expect("looked above");
             return self.append(locked, submissions, batch, flush).map(|()| None);
@@ -334,6 +332,19 @@ impl Writer<'_> {
         self.memory.install(batch.changes, stored);
         self.folding.finish();
         Ok(())
+    }
+
+    /// Whether the file has a journal or can get one, which may only continue what is durable. A
+    /// failed flush is never repeated: the file is to be replaced then.
+    fn can_append(&self) -> bool {
+        let mut stored = self.memory.stored();
+        if stored.journal.is_some() || stored.durable {
+            return true;
+        }
+        stored.durable = self.file.flush(&stored.version).is_ok();
+        let durable = stored.durable;
+        self.memory.set_stored(stored);
+        durable
     }
 
     /// Appends a batch to the journal.
@@ -369,6 +380,8 @@ impl Writer<'_> {
         match &mut stored.journal {
             Some(journal) if journal.is_sound() => {
                 if !journal.announced {
+                    // Whoever created it may have died before its name was durable.
+                    self.file.flush_names().map_err(Failure::Unchanged)?;
                     self.file.announce(locked).map_err(Failure::Unchanged)?;
                     journal.announced = true;
                 }
@@ -380,10 +393,6 @@ impl Writer<'_> {
                 stored.durable = flush;
             }
             journal => {
-                // A journal may only continue what is durable.
-                if journal.is_none() && !stored.durable {
-                    self.file.flush(&stored.version).map_err(Failure::Unchanged)?;
-                }
                 let digest = stored.digest.expect("a file that was read or written has content");
                 let lines = journal.as_ref().map(|journal| (journal, journal.start()));
                 let mut copy = self.file.journal.install(locked, digest, lines, events)?;
@@ -409,13 +418,13 @@ impl Writer<'_> {
         let journal = self.memory.stored().journal.filter(|_| !damaged);
         let through = journal.map(|journal| journal.end());
         let mut replacement = self.file.begin(locked.as_deref(), flush || through.is_some())?;
-        let mut pieces = snapshot::encode(batch.changes.view().clone());
+        let mut pieces = snapshot::encode(self.memory.read().state.view_with(&batch.changes));
         let written = pieces.try_for_each(|piece| replacement.write(&piece));
         if let Err(error) = written.and_then(|()| replacement.complete()) {
             self.file.discard(replacement);
             return Err(Failure::Unchanged(Error::io("replace", self.file.path())(error)));
         }
-        let (new, stored) = self.switch(replacement, locked, through)?;
+        let (new, stored) = self.switch(replacement, locked, through, true)?;
         if damaged {
             self.file.journal.remove(flush).map_err(Failure::NotDurable)?;
         }

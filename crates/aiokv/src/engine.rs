@@ -15,7 +15,7 @@ use std::path::{Path, PathBuf};
 use std::sync::{Arc, LazyLock, Mutex, MutexGuard, OnceLock};
 use std::thread;
 
-use crate::commit::{Memory, Writer, answer};
+use crate::commit::{Memory, Stored, Writer, answer};
 use crate::entry::Entry;
 use crate::error::{Error, Result};
 use crate::fold::Folding;
@@ -23,6 +23,7 @@ use crate::gate;
 use crate::opening::{self, Unresolved};
 use crate::operation::{Answer, Operation};
 use crate::queue::{Queue, Submission, Taken};
+use crate::state::State;
 use crate::state_file::StateFile;
 use crate::storage::Storage;
 
@@ -322,7 +323,12 @@ fn serve(engine: &Engine, unresolved: Unresolved) {
                 }
                 continue;
             }
-            Taken::Abandoned if engine.retire() => return,
+            Taken::Abandoned if engine.retire() => {
+                // The last reference to the engine may be on an event loop, which is not the
+                // place to free a large state or to close files.
+                engine.memory.replace(State::default(), Stored::default());
+                return;
+            }
             Taken::Abandoned => continue,
         };
         match engine.find_file() {

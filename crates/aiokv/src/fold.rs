@@ -324,7 +324,7 @@ impl Writer<'_> {
             return Err(Error::io("replace", self.file.path())(error));
         }
         let newest = Newest::new(self.memory);
-        let switched = self.switch(fold.replacement, Some(&mut locked), Some(fold.through));
+        let switched = self.switch(fold.replacement, Some(&mut locked), Some(fold.through), false);
         let outcome = match switched {
             Ok((new, stored)) => {
                 self.memory.set_stored(stored);
@@ -353,17 +353,18 @@ impl Writer<'_> {
     }
 
     /// Makes a complete replacement the file, and the journal one that continues it. `through`:
-    /// the last line that the replacement holds, if there is a journal. Returns the new file, and
-    /// what memory is to say of it.
+    /// the last line that the replacement holds, if there is a journal. `holds_more`: it also holds
+    /// what no line says. Returns the new file, and what memory is to say of it.
     pub(crate) fn switch(
         &self,
         replacement: Replacement,
         mut locked: Option<&mut LockedFile>,
         through: Option<Position>,
+        holds_more: bool,
     ) -> Result<(LockedFile, Stored), Failure> {
         let digest = replacement.digest();
         if let (Some(through), Some(locked)) = (through, locked.as_deref_mut()) {
-            let imprint = replacement.imprint();
+            let imprint = (!holds_more).then(|| replacement.imprint());
             let folded = Event::Folded { through: through.number, digest, imprint };
             match self.extend(locked, &[folded], true) {
                 Ok(stored) => self.memory.set_stored(stored),

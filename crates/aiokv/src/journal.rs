@@ -16,7 +16,7 @@
 //! |---|---|
 //! | `+` | this entry was set |
 //! | `-` | this key was deleted |
-//! | `=` | the file is about to be replaced by one that holds everything up to a line: the number of that line; size, checksum, inode and time of modification of the new file |
+//! | `=` | the file is about to be replaced by one that holds everything up to a line: the number of that line; size and checksum of the new file, and if it holds nothing else, its inode and time of modification |
 //! | `x` | the file is about to be removed, and everything in the store with it |
 //!
 //! After the last line there may be line feeds: space that was reserved.
@@ -66,8 +66,9 @@ pub(crate) enum Event {
     Set(Entry),
     /// The key of this entry was deleted. After decoding, the entry has the value `null`.
     Deleted(Entry),
-    /// The file is about to be replaced by one that holds everything up to the line `through`.
-    Folded { through: u64, digest: Digest, imprint: Imprint },
+    /// The file is about to be replaced by one that holds everything up to the line `through`. If
+    /// it holds nothing else, there is an imprint: whoever knows those lines need not read it.
+    Folded { through: u64, digest: Digest, imprint: Option<Imprint> },
     /// The file is about to be removed, and everything in the store with it.
     Cleared,
 }
@@ -128,12 +129,14 @@ pub(crate) struct Lines {
 
 impl Lines {
     /// What was announced last to become the file: the last line that it holds, its content, and
-    /// the file itself.
+    /// the file itself. `None` if that is to hold what no line says.
     pub(crate) fn last_folded(&self) -> Option<(u64, Digest, Imprint)> {
-        self.records.iter().rev().find_map(|record| match record.event {
+        let last = self.records.iter().rev().find_map(|record| match record.event {
             Event::Folded { through, digest, imprint } => Some((through, digest, imprint)),
             _ => None,
-        })
+        });
+        let (through, digest, imprint) = last?;
+        Some((through, digest, imprint?))
     }
 
     /// The place up to which a content holds the lines, if it was announced as one that does.
@@ -187,10 +190,11 @@ pub(crate) fn encode<'event>(
             Event::Set(entry) => start + "+ " + entry.line(),
             Event::Deleted(entry) => start + "- " + entry.key_text(),
             Event::Folded { through, digest: Digest { bytes, checksum }, imprint } => {
-                let Imprint { inode, modified: (seconds, nanoseconds) } = imprint;
-                format!(
-                    "{start}= {through} {bytes} {checksum:08x} {inode} {seconds}.{nanoseconds:09}"
-                )
+                let file = imprint.map_or(String::new(), |Imprint { inode, modified }| {
+                    let (seconds, nanoseconds) = modified;
+                    format!(" {inode} {seconds}.{nanoseconds:09}")
+                });
+                format!("{start}= {through} {bytes} {checksum:08x}{file}")
             }
             Event::Cleared => start + "x",
         };
@@ -288,16 +292,18 @@ fn entry(line: &str) -> Option<Entry> {
 
 fn folded(text: &str) -> Option<Event> {
     let fields: Vec<_> = text.split(' ').collect();
-    let [through, bytes, checksum, inode, modified] = fields[..] else { return None };
-    let (seconds, nanoseconds) = modified.split_once('.')?;
-    Some(Event::Folded {
-        through: decimal(through)?,
-        digest: Digest { bytes: decimal(bytes)?, checksum: hexadecimal(checksum)? },
-        imprint: Imprint {
-            inode: decimal(inode)?,
-            modified: (seconds.parse().ok()?, nanoseconds.parse().ok()?),
-        },
-    })
+    let (&[through, bytes, checksum], file) = fields.split_first_chunk()?;
+    let imprint = match *file {
+        [] => None,
+        [inode, modified] => {
+            let (seconds, nanoseconds) = modified.split_once('.')?;
+            let modified = (seconds.parse().ok()?, nanoseconds.parse().ok()?);
+            Some(Imprint { inode: decimal(inode)?, modified })
+        }
+        _ => return None,
+    };
+    let digest = Digest { bytes: decimal(bytes)?, checksum: hexadecimal(checksum)? };
+    Some(Event::Folded { through: decimal(through)?, digest, imprint })
 }
 
 fn decimal(text: &str) -> Option<u64> {
@@ -321,7 +327,7 @@ mod tests {
 
     fn folded(through: u64) -> Event {
         let imprint = Imprint { inode: 1_234_567, modified: (1_763_842_311, 5) };
-        Event::Folded { through, digest: NEW_FILE, imprint }
+        Event::Folded { through, digest: NEW_FILE, imprint: Some(imprint) }
     }
 
     /// A journal of batches, each of them durable before the next.

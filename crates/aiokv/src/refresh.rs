@@ -67,8 +67,8 @@ impl Writer<'_> {
                 Some(open) => journal.is_same_file(&open),
                 None => false,
             },
-            // The lock counts for the name of the journal too, not for a file without a name.
-            Some(journal) => !locked || journal.has_name(),
+            // Whoever replaced it may have died before telling anybody.
+            Some(journal) => journal.has_name(),
             None if announced => match self.file.journal.open()? {
                 Some(open) => {
                     let content = self.file.journal.read(&open)?;

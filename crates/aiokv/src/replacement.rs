@@ -76,9 +76,7 @@ impl StateFile {
         let mode = if old.is_some() { MODE_PRIVATE } else { MODE_NEW };
         let open = self.create_temporary(mode, flush)?;
         let prepared = match old {
-            Some(old) => take_after(&*open.file, &open.metadata, &old.0.metadata)
-                .map_err(Error::io("replace", &self.path))
-                .map_err(Failure::Unchanged),
+            Some(old) => self.prepare(&open, old).map_err(Failure::Unchanged),
             None => self.remove_journal_without_file(flush),
         };
         let hasher = crc32fast::Hasher::new();
@@ -131,6 +129,14 @@ impl StateFile {
         // It is ours alone; if it cannot be removed, the next writer does it.
         let _ = self.storage.remove(&self.temporary);
         drop(LockedFile(replacement.open));
+    }
+
+    /// Gives a replacement the permission bits and the owner of what it replaces. A process that
+    /// was killed may have left the temporary file of a journal.
+    fn prepare(&self, replacement: &OpenFile, old: &LockedFile) -> Result<()> {
+        self.journal.remove_left_behind()?;
+        let taken = take_after(&*replacement.file, &replacement.metadata, &old.0.metadata);
+        taken.map_err(Error::io("replace", &self.path))
     }
 
     /// While there is no file, a journal is what is left of a removal that was interrupted, or of

@@ -18,9 +18,9 @@ use std::path::Path;
 use serde::de::{DeserializeSeed, Error as _, MapAccess, Visitor};
 use serde_json::value::RawValue;
 
-use crate::entry::Entry;
+use crate::entry::line_found;
 use crate::error::{Corruption, Error, Result};
-use crate::state::{State, View, ViewPart};
+use crate::state::{Loading, State, View, ViewPart};
 use crate::text::{MAX_DEPTH, mask_non_finite, too_deep};
 
 /// How long a piece of the encoded content is at least, but for the last one: little enough to be
@@ -97,7 +97,7 @@ pub(crate) fn decode(content: &[u8], path: &Path) -> Result<State> {
         return Err(corrupt(start + position, problem));
     }
     let masked = mask_non_finite(text);
-    let mut loader = Loader { text, masked: &masked, entries: View::default(), too_deep: None };
+    let mut loader = Loader { text, masked: &masked, entries: Loading::default(), too_deep: None };
     let mut decoder = serde_json::Deserializer::from_str(&masked);
     let outcome = loader.deserialize(&mut decoder).and_then(|()| decoder.end());
     if let Some(position) = loader.too_deep {
@@ -107,7 +107,7 @@ pub(crate) fn decode(content: &[u8], path: &Path) -> Result<State> {
     if let Err(error) = outcome {
         return Err(corrupt(start + position_of(&error, text), problem_of(&error)));
     }
-    let (state, duplicates) = State::load(loader.entries);
+    let (state, duplicates) = State::load(loader.entries.finish());
     if duplicates > 0 {
         log::warn!(
             target: "aiokv",
@@ -129,7 +129,7 @@ struct Loader<'text> {
     text: &'text str,
     /// What serde_json sees: `text`, in which non-finite numbers have a mask of the same length.
     masked: &'text str,
-    entries: View,
+    entries: Loading,
     too_deep: Option<usize>,
 }
 
@@ -159,7 +159,7 @@ impl<'text> Visitor<'text> for &mut Loader<'text> {
             }
             let end = offset(value) + value.len();
             let whole = &self.text[offset(key)..end];
-            self.entries.push(Entry::found(key, &self.text[offset(value)..end], whole));
+            self.entries.push(&line_found(key, &self.text[offset(value)..end], whole));
         }
         Ok(())
     }

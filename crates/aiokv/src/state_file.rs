@@ -38,6 +38,8 @@ pub(crate) struct StateFile {
     pub(crate) journal: JournalFile,
     /// Whether the names of the directories that lead to the file are known to be durable.
     parents_durable: AtomicBool,
+    /// Whether what killed processes had left behind when the file was found was removed.
+    tidy: AtomicBool,
 }
 
 /// One content of the file, and how to see whether it is still the newest.
@@ -115,6 +117,7 @@ impl StateFile {
             path: resolved,
             storage,
             parents_durable: AtomicBool::new(false),
+            tidy: AtomicBool::new(false),
         })
     }
 
@@ -242,20 +245,37 @@ impl StateFile {
     /// Removes the file, the journal, and what a killed process left behind, and flushes that.
     pub(crate) fn remove(&self, old: Option<&LockedFile>, flush: bool) -> Result<(), Failure> {
         self.remove_left_behind(old).map_err(Failure::Unchanged)?;
-        let journaled = self.journal.exists().map_err(Failure::Unchanged)?;
+        if !self.journal.exists().map_err(Failure::Unchanged)? {
+            return self.remove_name(old, flush);
+        }
+        // Whoever has the temporary file is alone while there is no file: the lock of a file that
+        // is gone keeps nobody from creating another one, and its journal.
+        let guard = self.begin(old, flush)?;
+        let removed = self.remove_name(old, flush).and_then(|()| {
+            // While there is no file, this was done before.
+            let removed = old.map_or(Ok(()), |_| self.journal.remove(flush));
+            removed.map_err(Failure::NotDurable)
+        });
+        self.discard(guard);
+        removed
+    }
+
+    fn remove_name(&self, old: Option<&LockedFile>, flush: bool) -> Result<(), Failure> {
         if old.is_some() {
             let removed = self.storage.remove(&self.path);
             removed.map_err(Error::io("remove", &self.path)).map_err(Failure::Unchanged)?;
-        } else if journaled {
-            // Whoever has the temporary file is alone while there is no file.
-            let guard = self.begin(None, flush)?;
-            self.discard(guard);
         }
         if flush {
             self.flush(&Version::Missing).map_err(Failure::NotDurable)?;
         }
-        if old.is_some() && journaled {
-            self.journal.remove(flush).map_err(Failure::NotDurable)?;
+        Ok(())
+    }
+
+    /// Removes, the first time, the temporary files that killed processes had left behind.
+    pub(crate) fn tidy(&self, locked: &LockedFile) -> Result<()> {
+        if !self.tidy.load(Ordering::Relaxed) {
+            self.remove_left_behind(Some(locked))?;
+            self.tidy.store(true, Ordering::Relaxed);
         }
         Ok(())
     }
