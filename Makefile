@@ -3,10 +3,11 @@
 PYTHON ?= python3
 VENV := .venv
 BIN := $(VENV)/bin
+PEERS := target/peers
 SOURCES := Cargo.toml Cargo.lock pyproject.toml \
 	$(shell find crates python -name '*.rs' -o -name '*.toml' -o -name '*.py' -o -name '*.pyi')
 
-.PHONY: demo test torture fuzz lint bench clean
+.PHONY: demo test torture fuzz lint bench bench-peers clean
 
 # Runs the example of the README and shows the file that it leaves behind.
 demo: $(VENV)/built
@@ -26,13 +27,14 @@ SECONDS ?= 600
 torture:
 	AIOKV_TORTURE_SECONDS=$(SECONDS) cargo test -p aiokv --test crash nothing_acknowledged -- --nocapture
 
-# Coverage-guided fuzzing of one TARGET: decoder or operations. Needs cargo-fuzz and a nightly Rust.
+# Coverage-guided fuzzing of one TARGET: decoder, journal or operations. Needs cargo-fuzz and a nightly Rust.
 TARGET ?= decoder
 fuzz:
 	cargo +nightly fuzz run $(TARGET) --features libfuzzer -- -max_total_time=$(SECONDS) -detect_leaks=0
 
 lint: $(VENV)/built
 	cargo fmt --all --check
+	cargo fmt --manifest-path bench/peers-rust/Cargo.toml --check
 	cargo clippy --workspace --all-targets -- -D warnings
 	$(BIN)/ruff check
 	$(BIN)/ruff format --check
@@ -42,6 +44,14 @@ lint: $(VENV)/built
 # Prints a table; fails nothing. Needs a quiet machine.
 bench: $(VENV)/built
 	$(BIN)/python bench/run.py
+
+# Measures aiokv beside other stores, which it installs in an environment of their own, and writes
+# docs/peers.md and docs/peers.svg. Takes half an hour and needs a quiet machine, Linux and Python
+# 3.11 or later.
+bench-peers: $(PEERS)/built
+	CRITERION_HOME=$(CURDIR)/$(PEERS)/criterion cargo bench --locked \
+		--manifest-path bench/peers-rust/Cargo.toml --target-dir target/peers-rust
+	PYTHONPATH=bench $(PEERS)/venv/bin/python -m peers
 
 clean:
 	cargo clean
@@ -55,4 +65,14 @@ $(VENV)/tools: pyproject.toml
 
 $(VENV)/built: $(VENV)/tools $(SOURCES)
 	$(BIN)/python -m pip install --quiet .
+	touch $@
+
+$(PEERS)/tools: pyproject.toml
+	$(PYTHON) -m venv $(PEERS)/venv
+	$(PEERS)/venv/bin/python -m pip install --quiet --upgrade 'pip>=25.1'
+	$(PEERS)/venv/bin/python -m pip install --quiet --group peers
+	touch $@
+
+$(PEERS)/built: $(PEERS)/tools $(SOURCES)
+	$(PEERS)/venv/bin/python -m pip install --quiet .
 	touch $@
