@@ -1,0 +1,249 @@
+"""aiokv, the plain implementation, and the peers that can be awaited, as they say it is done.
+
+Where a documentation leaves a choice, the faster one is taken, in favor of the peer. A store of
+bytes gets JSON from orjson, the fastest module for that.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Awaitable, Callable, Sequence
+from pathlib import Path
+from typing import Any, Literal, Protocol
+
+import aiosqlite
+import lmdb
+import lmdb.aio
+import orjson
+import pickledb
+from aiokv import AioKV
+from plain import PlainKV, State
+from workloads import write_json
+
+Item = tuple[str, Any]
+
+
+class Store(Protocol):
+    """What a program does with a store."""
+
+    async def open(self) -> None:
+        """Do what has to be done before the first operation."""
+
+    def get(self, key: str, /) -> Awaitable[Any]:
+        """Return the value of a key that is there."""
+
+    def set(self, key: str, value: Any, /) -> Awaitable[Any]:
+        """Store the value; when this returns, it is as durable as the store makes it."""
+
+    async def set_at_once(self, items: Sequence[Item], /) -> None:
+        """Store all of them, in the way that the documentation names for many."""
+
+    def delete(self, key: str, /) -> Awaitable[Any]:
+        """Remove a key that is there, as durably as `set` stores."""
+
+    def get_all(self) -> Awaitable[State]:
+        """Return everything."""
+
+    async def fill(self, state: State) -> None:
+        """Store the first state, in whichever way is fast."""
+
+    def close(self) -> Awaitable[Any]:
+        """Let go of everything."""
+
+
+class AiokvStore(AioKV):
+    """aiokv itself: nothing stands between it and the clock."""
+
+    __slots__ = ("_path",)
+
+    def __init__(
+        self, path: Path, fsync: bool = True, journal: Literal["auto", "always"] = "auto"
+    ) -> None:
+        super().__init__(path, fsync=fsync, journal=journal)
+        self._path = path
+
+    async def open(self) -> None:
+        """Do nothing: the first operation opens the file."""
+
+    async def set_at_once(self, items: Sequence[Item]) -> None:
+        """Start all of them together: that is all that it takes."""
+        await asyncio.gather(*(self.set(key, value) for key, value in items))
+
+    async def fill(self, state: State) -> None:
+        """Write the file as `json` does, then let aiokv bring it into its own layout."""
+        write_json(self._path, state, indent=None)
+        key, value = next(iter(state.items()))
+        await self.set(key, value)
+
+    async def settle(self) -> None:
+        """Fold the journal into the file, and open the file again."""
+        await self.close()
+        await self.get("")
+
+
+class PlainStore(PlainKV):
+    """The same interface in plain Python."""
+
+    async def open(self) -> None:
+        """Do nothing: every operation opens the file."""
+
+    async def set_at_once(self, items: Sequence[Item]) -> None:
+        """Start all of them together."""
+        await asyncio.gather(*(self.set(key, value) for key, value in items))
+
+    async def fill(self, state: State) -> None:
+        """Write the file as `json` does."""
+        write_json(self._path, state, indent=None)
+
+
+class PickledbStore:
+    """pickleDB through its coroutines. Its own `get`: it looks into a dict."""
+
+    def __init__(self, path: Path) -> None:
+        self._database: Any = pickledb.PickleDB(str(path))
+        self.get: Callable[[str], Awaitable[Any]] = self._database.get
+
+    async def open(self) -> None:
+        """Load the file."""
+        await self._database.load()
+
+    async def set(self, key: str, value: Any) -> None:
+        """Change memory, then save: without that a change is gone with the process."""
+        await self._database.set(key, value)
+        await self._database.save()
+
+    async def set_at_once(self, items: Sequence[Item]) -> None:
+        """Change memory many times, then save once."""
+        for key, value in items:
+            await self._database.set(key, value)
+        await self._database.save()
+
+    async def delete(self, key: str) -> None:
+        """Change memory, then save."""
+        await self._database.remove(key)
+        await self._database.save()
+
+    async def get_all(self) -> State:
+        """Copy the dict, which is public."""
+        return dict(self._database.db)
+
+    async def fill(self, state: State) -> None:
+        """Set everything, then save once."""
+        await self.set_at_once(list(state.items()))
+
+    async def close(self) -> None:
+        """Do nothing: everything is saved."""
+
+
+class AiosqliteStore:
+    """SQLite through aiosqlite, in the mode that SQLite recommends for it: a log written ahead."""
+
+    def __init__(self, path: Path, synchronous: str) -> None:
+        self._path = path
+        self._synchronous = synchronous
+
+    async def open(self) -> None:
+        """Connect, so that a statement outside of a transaction is one of its own.
+
+        That spares aiosqlite the call of `commit`, and with it two changes of thread.
+        """
+        self._connection = await aiosqlite.connect(self._path, isolation_level=None)
+        await self._connection.execute("PRAGMA journal_mode = WAL")
+        await self._connection.execute(f"PRAGMA synchronous = {self._synchronous}")
+        await self._connection.execute(
+            "CREATE TABLE IF NOT EXISTS items (key TEXT PRIMARY KEY, value)"
+        )
+
+    async def get(self, key: str) -> Any:
+        """Fetch with the one call that needs no second for its cursor."""
+        ((value,),) = await self._connection.execute_fetchall(
+            "SELECT value FROM items WHERE key = ?", (key,)
+        )
+        return orjson.loads(value)
+
+    async def set(self, key: str, value: Any) -> None:
+        """Insert or update one row."""
+        await self._connection.execute(self._SET, (key, orjson.dumps(value)))
+
+    async def set_at_once(self, items: Sequence[Item]) -> None:
+        """Insert or update many rows in one transaction."""
+        await self._connection.execute("BEGIN")
+        rows = [(key, orjson.dumps(value)) for key, value in items]
+        await self._connection.executemany(self._SET, rows)
+        await self._connection.commit()
+
+    async def delete(self, key: str) -> None:
+        """Delete one row."""
+        await self._connection.execute("DELETE FROM items WHERE key = ?", (key,))
+
+    async def get_all(self) -> State:
+        """Fetch all rows with one call, and decode them where that stops no loop."""
+        rows = await self._connection.execute_fetchall("SELECT key, value FROM items")
+        return await asyncio.to_thread(lambda: {key: orjson.loads(value) for key, value in rows})
+
+    async def fill(self, state: State) -> None:
+        """Insert everything in one transaction."""
+        await self.set_at_once(list(state.items()))
+
+    async def close(self) -> None:
+        """Close the connection."""
+        await self._connection.close()
+
+    _SET = "INSERT INTO items VALUES (?, ?) ON CONFLICT DO UPDATE SET value = excluded.value"
+
+
+class LmdbStore:
+    """LMDB through `lmdb.aio`, except for `get`.
+
+    Its documentation calls a read on the event loop safe while the database is in memory, as it is
+    here, and that spares it three changes of thread.
+    """
+
+    def __init__(self, path: Path) -> None:
+        self._path = path
+
+    async def open(self) -> None:
+        """Open the environment, with room for far more than is stored."""
+        self._environment = await asyncio.to_thread(lmdb.open, str(self._path), map_size=2**32)
+        self._asynchronous = lmdb.aio.wrap(self._environment)
+
+    async def get(self, key: str) -> Any:
+        """Read in a transaction, on the event loop."""
+        with self._environment.begin() as transaction:
+            value: Any = transaction.get(key.encode())
+        return orjson.loads(value)
+
+    async def set(self, key: str, value: Any) -> None:
+        """Write in a transaction, which is a thread of its own in `lmdb.aio`."""
+        async with self._asynchronous.begin(write=True) as transaction:
+            await transaction.put(key.encode(), orjson.dumps(value))
+
+    async def set_at_once(self, items: Sequence[Item]) -> None:
+        """Write all in one call and one transaction."""
+        pairs = [(key.encode(), orjson.dumps(value)) for key, value in items]
+        async with (
+            self._asynchronous.begin(write=True) as transaction,
+            transaction.cursor() as cursor,
+        ):
+            await cursor.putmulti(pairs)
+
+    async def delete(self, key: str) -> None:
+        """Delete in a transaction."""
+        async with self._asynchronous.begin(write=True) as transaction:
+            await transaction.delete(key.encode())
+
+    async def get_all(self) -> State:
+        """Read all in one call, and decode it where that stops no loop."""
+        async with self._asynchronous.begin() as transaction, transaction.cursor() as cursor:
+            pairs = await cursor.iternext()
+        return await asyncio.to_thread(
+            lambda: {key.decode(): orjson.loads(value) for key, value in pairs}
+        )
+
+    async def fill(self, state: State) -> None:
+        """Write everything in one transaction."""
+        await self.set_at_once(list(state.items()))
+
+    async def close(self) -> None:
+        """Close the environment."""
+        await self._asynchronous.close()
