@@ -4,7 +4,7 @@ import json
 from pathlib import Path
 
 import pytest
-from helpers import run_program
+from helpers import names_in, run_program
 
 # The program that forks has a thread of the store. Python warns of that since 3.12.
 START = """
@@ -170,3 +170,93 @@ def test_a_child_does_not_hold_on_to_files_that_its_parent_locks(path: Path) -> 
     """,
         path,
     )
+
+
+# --- with a journal ---
+
+# Folding what this writes takes many steps.
+START_WITH_JOURNAL = (
+    START
+    + """
+    import threading, time
+
+    path.write_text(json.dumps({"big": "x" * 20_000_000}))
+    kv = AioKV(path, journal="always", lock_timeout=30)
+    asyncio.run(write("before", 10))
+    assert os.path.exists(f"{path}.journal")
+
+    def fork_while_folding():
+        folding = threading.Thread(target=asyncio.run, args=(kv.close(),))
+        folding.start()
+        temporary = path.with_name(".state.json.aiokv-tmp")
+        while folding.is_alive() and not temporary.exists():
+            time.sleep(0.0001)
+        return os.fork(), folding
+    """
+)
+
+
+def without_big(path: Path) -> dict[str, int]:
+    state: dict[str, int] = json.loads(path.read_bytes())
+    del state["big"]
+    return state
+
+
+def test_parent_and_child_both_append_to_the_journal(path: Path, tmp_path: Path) -> None:
+    run_program(
+        START_WITH_JOURNAL
+        + """
+    child = os.fork()
+    asyncio.run(write("parent" if child else "child", 50))
+    asyncio.run(kv.close())
+    if not child:
+        os._exit(0)
+    wait_for(child)
+    """,
+        path,
+    )
+    assert without_big(path) == expected(before=10, parent=50, child=50)
+    assert names_in(tmp_path) == ["state.json"]
+
+
+def test_a_fork_while_the_journal_is_folded_disturbs_neither_side(
+    path: Path, tmp_path: Path
+) -> None:
+    run_program(
+        START_WITH_JOURNAL
+        + """
+    child, folding = fork_while_folding()
+    if child:
+        folding.join()
+    asyncio.run(write("parent" if child else "child", 20))
+    asyncio.run(kv.close())
+    if not child:
+        os._exit(0)
+    wait_for(child)
+    """,
+        path,
+    )
+    assert without_big(path) == expected(before=10, parent=20, child=20)
+    assert names_in(tmp_path) == ["state.json"]
+
+
+def test_a_child_goes_on_when_its_parent_dies_while_folding(path: Path, tmp_path: Path) -> None:
+    """The child once had a share in the lock of what the parent was writing."""
+    run_program(
+        START_WITH_JOURNAL
+        + """
+    of_child, of_parent = os.pipe()
+    child, _ = fork_while_folding()
+    if child:
+        os._exit(0)
+    os.close(of_parent)
+    # At its end the parent is dead.
+    assert os.read(of_child, 1) == b""
+    asyncio.run(write("child", 20))
+    asyncio.run(kv.close())
+    os._exit(0)
+    """,
+        path,
+    )
+    assert without_big(path) == expected(before=10, child=20)
+    assert names_in(tmp_path) == ["state.json"]

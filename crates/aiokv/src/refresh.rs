@@ -150,6 +150,7 @@ impl Writer<'_> {
 
     /// Reads everything.
     fn load(&self, locked: Option<&LockedFile>) -> Result<()> {
+        let mut doubtful = None;
         loop {
             let (content, version) = match locked {
                 Some(locked) => self.file.read_locked(locked)?,
@@ -173,9 +174,17 @@ impl Writer<'_> {
             };
             drop(content);
             let mut stored = Stored { version, digest, journal: None, durable: false };
-            if let (Some(open), Some(text)) = (journal, text)
-                && let Some((start, lines)) = self.fit(&text, digest)?
-            {
+            let fitting = match &text {
+                Some(text) => self.fit(text, digest),
+                None => Ok(None),
+            };
+            // What is being appended may be read in parts, the later one first. What is read twice
+            // is what there is.
+            if fitting.is_err() && locked.is_none() && doubtful != text {
+                doubtful = text;
+                continue;
+            }
+            if let (Some(open), Some((start, lines))) = (journal, fitting?) {
                 let mut journal = OpenJournal::unread(open, start);
                 if lines.torn && locked.is_some() {
                     self.set_torn(&mut journal, lines.end);

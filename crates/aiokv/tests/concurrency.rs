@@ -9,6 +9,8 @@ mod linearizability;
 mod random;
 #[path = "support/start.rs"]
 mod start;
+#[path = "support/state_file.rs"]
+mod state_file;
 #[path = "support/worker.rs"]
 mod worker;
 
@@ -17,11 +19,12 @@ use std::fs;
 use std::path::Path;
 use std::thread;
 
-use aiokv::{AioKv, Options, Result};
+use aiokv::{AioKv, Result};
 use linearizability::{Action, Event, is_linearizable};
 use random::Random;
 use rustix::time::{ClockId, clock_gettime};
 use start::start;
+use state_file::{WAYS, names, options, state_file};
 use worker::Worker;
 
 const KEYS: [&str; 3] = ["a", "b", "c"];
@@ -87,19 +90,21 @@ fn now() -> u64 {
     u64::try_from(now.tv_sec).unwrap() * 1_000_000_000 + u64::try_from(now.tv_nsec).unwrap()
 }
 
-fn open(path: &Path) -> AioKv {
-    AioKv::with_options(path, Options::default().fsync(false)).unwrap()
+fn open(path: &Path, way: &str) -> AioKv {
+    AioKv::with_options(path, options(way).fsync(false)).unwrap()
 }
 
-/// Checks what happened to each key, and that it explains what is in the store now.
+/// Checks what happened to each key, and that it explains what is in the store now. Everybody has
+/// closed it, so nothing is there beside the file, if there is one.
 fn check(path: &Path, history: History) {
     let mut by_key: BTreeMap<_, Vec<Event>> = BTreeMap::new();
     for (key, event) in history {
         by_key.entry(key).or_default().push(event);
     }
     assert_eq!(by_key.len(), KEYS.len());
+    assert!(names(path).iter().all(|name| name == "state.json"), "{:?}", names(path));
     for (key, mut events) in by_key {
-        let value = pollster::block_on(open(path).get(key)).unwrap();
+        let value = pollster::block_on(open(path, "replace").get(key)).unwrap();
         events.push(event(Action::Read(value), now(), u64::MAX));
         assert!(is_linearizable(&events), "{key}: {events:#?}");
     }
@@ -147,25 +152,41 @@ async fn session(kv: AioKv, number: u64, rounds: u64) -> History {
             history.extend(request.keys(key).into_iter().map(|key| (key, event)));
         }
     }
+    kv.close().await.unwrap();
     history
 }
 
 #[test]
 fn threads_and_tasks_of_one_process_have_one_order() {
-    let directory = tempfile::tempdir().unwrap();
-    let path = directory.path().join("state.json");
-    let alias = directory.path().join("alias.json");
-    std::os::unix::fs::symlink("state.json", &alias).unwrap();
+    run_threads_and_tasks(&["replace"]);
+}
+
+#[test]
+fn threads_and_tasks_that_append_to_the_journal_have_one_order() {
+    run_threads_and_tasks(&["append", "append and fold"]);
+}
+
+#[test]
+fn threads_and_tasks_that_write_in_different_ways_have_one_order() {
+    run_threads_and_tasks(&WAYS);
+}
+
+fn run_threads_and_tasks(ways: &[&str]) {
+    let (_directory, path) = state_file();
+    let (_other_directory, alias) = state_file();
+    std::os::unix::fs::symlink(&path, &alias).unwrap();
+    let way = |number: u64| ways[number as usize % ways.len()];
     let mut history = History::new();
     thread::scope(|scope| {
         let threads = Vec::from_iter((0..4).map(|number| {
-            let kv = open(if number == 0 { &alias } else { &path });
+            let kv = open(if number == 0 { &alias } else { &path }, way(number));
             scope.spawn(move || pollster::block_on(session(kv, number, 200)))
         }));
         let runtime = tokio::runtime::Builder::new_multi_thread().worker_threads(2).build();
         let runtime = runtime.unwrap();
-        let shared = open(&path);
-        let tasks = (4..8).map(|number| runtime.spawn(session(shared.clone(), number, 200)));
+        let shared = Vec::from_iter(ways.iter().map(|way| open(&path, way)));
+        let store = |number: u64| shared[number as usize % ways.len()].clone();
+        let tasks = (4..8).map(|number| runtime.spawn(session(store(number), number, 200)));
         for task in Vec::from_iter(tasks) {
             history.extend(runtime.block_on(task).unwrap());
         }
@@ -179,13 +200,29 @@ fn threads_and_tasks_of_one_process_have_one_order() {
 
 #[test]
 fn processes_have_one_order() {
-    const PROCESSES: usize = 4;
-    let directory = tempfile::tempdir().unwrap();
-    let path = directory.path().join("state.json");
-    let logs: Vec<_> = (0..PROCESSES).map(|it| directory.path().join(it.to_string())).collect();
+    run_processes(&["replace"]);
+}
+
+#[test]
+fn processes_that_append_to_the_journal_have_one_order() {
+    run_processes(&["append", "append and fold"]);
+}
+
+#[test]
+fn processes_that_write_in_different_ways_have_one_order() {
+    run_processes(&WAYS);
+}
+
+fn run_processes(ways: &[&str]) {
+    const PROCESSES: usize = 5;
+    let (_directory, path) = state_file();
+    let log_directory = tempfile::tempdir().unwrap();
+    let log = |number: usize| log_directory.path().join(number.to_string());
+    let logs: Vec<_> = (0..PROCESSES).map(log).collect();
     let start = |(number, log): (usize, _)| {
-        let arguments = [path.to_str().unwrap(), Path::to_str(log).unwrap(), &number.to_string()];
-        Worker::start("record_a_process", &arguments)
+        let (path, log) = (path.to_str().unwrap(), Path::to_str(log).unwrap());
+        let way = ways[number % ways.len()];
+        Worker::start("record_a_process", &[path, log, way, &number.to_string()])
     };
     let mut workers: Vec<_> = logs.iter().map(|log| log.as_path()).enumerate().map(start).collect();
     workers.iter_mut().for_each(|worker| worker.expect("ready"));
@@ -205,11 +242,11 @@ fn processes_have_one_order() {
 }
 
 #[test]
-#[ignore = "a process of `processes_have_one_order`"]
+#[ignore = "a process of the tests of the order of processes"]
 fn record_a_process() {
-    const ROUNDS: u64 = 300;
-    let Some([path, log, number]) = worker::arguments() else { return };
-    let kv = open(path.as_ref());
+    const ROUNDS: u64 = 600;
+    let Some([path, log, way, number]) = worker::arguments() else { return };
+    let kv = open(path.as_ref(), &way);
     let number: u64 = number.parse().unwrap();
     let mut random = Random(number);
     let mut history = Vec::new();
@@ -227,21 +264,78 @@ fn record_a_process() {
         };
         history.extend(request.keys(key).into_iter().map(|key| (key, is_write, value, start, end)));
     }
+    pollster::block_on(kv.close()).unwrap();
     fs::write(log, serde_json::to_vec(&history).unwrap()).unwrap();
+}
+
+/// What one process sees of another one: nothing that it saw before is gone, and nothing that came
+/// later is there without what came earlier.
+#[test]
+fn whoever_only_reads_sees_the_changes_of_others_in_their_order() {
+    for way in WAYS {
+        let (_directory, path) = state_file();
+        let mut reader = Worker::start("read_pairs", &[path.to_str().unwrap()]);
+        reader.expect("ready");
+        reader.go_on();
+        let kv = open(&path, way);
+        for number in 1..=PAIRS {
+            pollster::block_on(async {
+                kv.set("first", &number).await.unwrap();
+                kv.set("second", &number).await.unwrap();
+                match number % 16 {
+                    5 => kv.clear().await.unwrap(),
+                    10 => kv.close().await.unwrap(),
+                    _ => {}
+                }
+            });
+        }
+        reader.finish();
+        pollster::block_on(kv.close()).unwrap();
+        assert_eq!(names(&path), ["state.json"], "{way}");
+    }
+}
+
+/// The last one is not followed by clearing.
+const PAIRS: u64 = 200;
+
+#[test]
+#[ignore = "a process of `whoever_only_reads_sees_the_changes_of_others_in_their_order`"]
+fn read_pairs() {
+    let Some([path]) = worker::arguments() else { return };
+    let kv = open(path.as_ref(), "append");
+    worker::report("ready");
+    worker::wait_for_parent();
+    let mut last = (0, 0);
+    while last.1 < PAIRS {
+        let state = pollster::block_on(kv.get_all::<u64>()).unwrap();
+        let state: BTreeMap<_, _> = state.into_iter().collect();
+        let (first, second) = (state.get("first").copied(), state.get("second").copied());
+        // After clearing, only the first of a pair may be there.
+        let Some(first) = first else {
+            assert_eq!(second, None);
+            continue;
+        };
+        let second = second.unwrap_or(first - 1);
+        assert!(first == second || first == second + 1, "{first} and {second}");
+        assert!((first, second) >= last, "{first} and {second} after {last:?}");
+        last = (first, second);
+        assert!(pollster::block_on(kv.get::<u64>("first")).unwrap().is_none_or(|it| it >= first));
+    }
 }
 
 #[test]
 fn processes_lose_no_update_of_each_other() {
-    const PROCESSES: usize = 4;
-    let directory = tempfile::tempdir().unwrap();
-    let path = directory.path().join("state.json");
-    let start =
-        |number: usize| Worker::start("add_keys", &[path.to_str().unwrap(), &number.to_string()]);
+    const PROCESSES: usize = 5;
+    let (_directory, path) = state_file();
+    let start = |number: usize| {
+        let arguments = [path.to_str().unwrap(), WAYS[number], &number.to_string()];
+        Worker::start("add_keys", &arguments)
+    };
     let mut workers: Vec<_> = (0..PROCESSES).map(start).collect();
     workers.iter_mut().for_each(|worker| worker.expect("ready"));
     workers.iter_mut().for_each(Worker::go_on);
     workers.iter_mut().for_each(Worker::finish);
-    let mut entries = pollster::block_on(open(&path).get_all::<usize>()).unwrap();
+    let mut entries = pollster::block_on(open(&path, "replace").get_all::<usize>()).unwrap();
     entries.sort();
     let mut expected: Vec<_> = (0..PROCESSES)
         .flat_map(|process| (0..KEYS_EACH).map(move |it| (format!("{process} {it}"), it)))
@@ -255,11 +349,12 @@ const KEYS_EACH: usize = 150;
 #[test]
 #[ignore = "a process of `processes_lose_no_update_of_each_other`"]
 fn add_keys() {
-    let Some([path, process]) = worker::arguments() else { return };
-    let kv = open(path.as_ref());
+    let Some([path, way, process]) = worker::arguments() else { return };
+    let kv = open(path.as_ref(), &way);
     worker::report("ready");
     worker::wait_for_parent();
     for number in 0..KEYS_EACH {
         pollster::block_on(kv.set(&format!("{process} {number}"), &number)).unwrap();
     }
+    pollster::block_on(kv.close()).unwrap();
 }

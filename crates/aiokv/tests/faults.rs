@@ -5,12 +5,17 @@
 //!
 //! - every write of the batch has the error of the call, or all of them happened, where aiokv
 //!   can do without the call or try it again;
-//! - memory, the file and whatever a loss of power would leave hold the old state, or the new one
-//!   if the writes happened. If only the flush of the directory after the change failed, the
-//!   writes raise and the new state is there;
+//! - memory, the file with its journal and whatever a loss of power would leave hold the old
+//!   state, or the new one if the writes happened. If only what comes after the change failed,
+//!   such as the flush of the directory, the writes raise and the new state is there;
 //! - no temporary file is left;
 //! - everything after it works, and a file whose flush failed is never flushed again.
+//!
+//! A failure while the journal is folded in the background is nobody's error: nothing changes, and
+//! closing the store brings the file up to date.
 
+#[path = "support/options.rs"]
+mod options;
 #[path = "support/random.rs"]
 mod random;
 #[path = "support/requests.rs"]
@@ -20,19 +25,23 @@ mod simulated_disk;
 #[path = "support/start.rs"]
 mod start;
 
+use std::io;
 use std::path::Path;
 use std::sync::{Arc, Mutex, PoisonError};
 
-use aiokv::storage::Storage;
-use aiokv::{AioKv, Options};
+use aiokv::storage::{Access, Storage};
+use aiokv::{AioKv, Journal, Options};
 use rustix::io::Errno;
 
+use options::{appending, folding_at_once};
 use requests::{Contents, Reply, Request, send_together};
 use simulated_disk::{Action, Call, Plan, SimulatedDisk, Subject};
 
 const DIRECTORY: &str = "/data/one/two";
 const FILE: &str = "/data/one/two/state.json";
+const JOURNAL: &str = "/data/one/two/state.json.journal";
 const TEMPORARY: &str = "/data/one/two/.state.json.aiokv-tmp";
+const JOURNAL_TEMPORARY: &str = "/data/one/two/.state.json.journal.aiokv-tmp";
 
 const ERRORS: [Errno; 7] =
     [Errno::IO, Errno::NOSPC, Errno::ACCESS, Errno::ROFS, Errno::DQUOT, Errno::BUSY, Errno::INTR];
@@ -44,6 +53,7 @@ const SURVIVORS: usize = 100;
 fn creating_a_file_and_its_directories() {
     check_every_fault(&Scenario {
         start: Start::NoDirectory,
+        options: Options::default(),
         steps: vec![
             Step::Ask(vec![get("a")]),
             Step::Ask(vec![set("a", "1")]),
@@ -56,6 +66,7 @@ fn creating_a_file_and_its_directories() {
 fn creating_a_file_with_several_writes_at_once() {
     check_every_fault(&Scenario {
         start: Start::NoDirectory,
+        options: Options::default(),
         steps: vec![
             Step::Ask(vec![set("a", "1"), set("b", "2"), get("b"), delete("a")]),
             Step::Ask(vec![set("c", "3")]),
@@ -67,6 +78,7 @@ fn creating_a_file_with_several_writes_at_once() {
 fn replacing_a_file() {
     check_every_fault(&Scenario {
         start: Start::File,
+        options: Options::default(),
         steps: vec![
             Step::Ask(vec![set("a", "1")]),
             Step::Ask(vec![set("a", "2"), set("b", "3"), get("b"), delete("a"), set("d", "4")]),
@@ -81,6 +93,7 @@ fn replacing_a_file() {
 fn replacing_a_file_beside_what_a_killed_process_left() {
     check_every_fault(&Scenario {
         start: Start::FileAndLeftover,
+        options: Options::default(),
         steps: vec![Step::Ask(vec![set("a", "1")]), Step::Ask(vec![set("b", "2")])],
     });
 }
@@ -89,6 +102,7 @@ fn replacing_a_file_beside_what_a_killed_process_left() {
 fn clearing() {
     check_every_fault(&Scenario {
         start: Start::File,
+        options: Options::default(),
         steps: vec![
             Step::Ask(vec![get("old")]),
             Step::Ask(vec![clear()]),
@@ -105,6 +119,7 @@ fn clearing() {
 fn clearing_beside_what_a_killed_process_left() {
     check_every_fault(&Scenario {
         start: Start::FileAndLeftover,
+        options: Options::default(),
         steps: vec![Step::Ask(vec![clear()]), Step::Ask(vec![set("a", "1")])],
     });
 }
@@ -113,6 +128,7 @@ fn clearing_beside_what_a_killed_process_left() {
 fn loading() {
     check_every_fault(&Scenario {
         start: Start::File,
+        options: Options::default(),
         steps: vec![
             Step::Ask(vec![get("old")]),
             Step::Reopen,
@@ -128,6 +144,7 @@ fn loading() {
 fn changing_nothing_in_a_file_that_another_process_wrote() {
     check_every_fault(&Scenario {
         start: Start::UnflushedFile,
+        options: Options::default(),
         steps: vec![
             Step::Ask(vec![delete("absent")]),
             Step::Ask(vec![delete("absent")]),
@@ -136,8 +153,165 @@ fn changing_nothing_in_a_file_that_another_process_wrote() {
     });
 }
 
+#[test]
+fn creating_a_journal_and_appending_to_it() {
+    check_every_fault(&Scenario {
+        start: Start::File,
+        options: appending(),
+        steps: vec![
+            Step::Ask(vec![set("a", "1")]),
+            Step::Ask(vec![set("a", "2"), set("b", "3"), get("b"), delete("a"), set("d", "4")]),
+            Step::Ask(vec![delete("b")]),
+            Step::Ask(vec![get("d")]),
+            Step::Ask(vec![delete("absent")]),
+        ],
+    });
+}
+
+#[test]
+fn creating_a_file_and_its_journal() {
+    check_every_fault(&Scenario {
+        start: Start::NoDirectory,
+        options: appending(),
+        steps: vec![Step::Ask(vec![set("a", "1")]), Step::Ask(vec![set("b", "2")])],
+    });
+}
+
+/// A journal may only continue what is durable.
+#[test]
+fn creating_the_journal_of_a_file_that_another_process_did_not_flush() {
+    check_every_fault(&Scenario {
+        start: Start::UnflushedFile,
+        options: appending(),
+        steps: vec![Step::Ask(vec![set("a", "1")]), Step::Ask(vec![set("b", "2")])],
+    });
+}
+
+#[test]
+fn creating_a_journal_beside_what_a_killed_process_left() {
+    check_every_fault(&Scenario {
+        start: Start::FileAndLeftover,
+        options: appending(),
+        steps: vec![Step::Ask(vec![set("a", "1")]), Step::Ask(vec![set("b", "2")])],
+    });
+}
+
+#[test]
+fn loading_with_a_journal() {
+    check_every_fault(&Scenario {
+        start: Start::Journal,
+        options: appending(),
+        steps: vec![
+            Step::Ask(vec![get("old")]),
+            Step::Reopen,
+            Step::Ask(vec![set("a", "1"), get("old"), delete("old")]),
+            Step::Ask(vec![get("a")]),
+            Step::Reopen,
+            Step::Ask(vec![get("a")]),
+        ],
+    });
+}
+
+#[test]
+fn reading_what_another_process_appends() {
+    check_every_fault(&Scenario {
+        start: Start::Journal,
+        options: appending(),
+        steps: vec![
+            Step::Ask(vec![get("old")]),
+            Step::Reopen,
+            Step::Ask(vec![set("a", "1")]),
+            Step::Return,
+            Step::Ask(vec![get("a")]),
+            Step::Ask(vec![set("b", "2")]),
+        ],
+    });
+}
+
+#[test]
+fn appending_to_a_torn_journal() {
+    check_every_fault(&Scenario {
+        start: Start::TornJournal,
+        options: appending(),
+        steps: vec![
+            Step::Ask(vec![get("old")]),
+            Step::Ask(vec![set("a", "1")]),
+            Step::Ask(vec![set("b", "2")]),
+        ],
+    });
+}
+
+/// What is found may have been written by a process that did not flush it.
+#[test]
+fn changing_nothing_in_a_journal_that_another_process_wrote() {
+    check_every_fault(&Scenario {
+        start: Start::UnflushedJournal,
+        options: appending(),
+        steps: vec![
+            Step::Ask(vec![delete("absent")]),
+            Step::Ask(vec![delete("absent")]),
+            Step::Ask(vec![get("old")]),
+        ],
+    });
+}
+
+#[test]
+fn folding_by_closing() {
+    check_every_fault(&Scenario {
+        start: Start::File,
+        options: appending(),
+        steps: vec![
+            Step::Ask(vec![set("a", "1")]),
+            Step::Ask(vec![Request::Close]),
+            Step::Ask(vec![set("b", "2"), delete("a"), set("c", "3"), Request::Close]),
+            Step::Ask(vec![get("c")]),
+        ],
+    });
+}
+
+#[test]
+fn folding_by_replacing() {
+    check_every_fault(&Scenario {
+        start: Start::Journal,
+        options: Options::default().journal(Journal::Never),
+        steps: vec![Step::Ask(vec![set("a", "1")]), Step::Ask(vec![set("b", "2")])],
+    });
+}
+
+#[test]
+fn folding_in_the_background() {
+    check_every_fault(&Scenario {
+        start: Start::File,
+        options: folding_at_once(),
+        steps: vec![
+            Step::Ask(vec![set("a", "1")]),
+            Step::Ask(vec![set("b", "2"), delete("a"), set("c", "3")]),
+            Step::Ask(vec![get("c")]),
+        ],
+    });
+}
+
+#[test]
+fn clearing_with_a_journal() {
+    check_every_fault(&Scenario {
+        start: Start::Journal,
+        options: appending(),
+        steps: vec![
+            Step::Ask(vec![get("old")]),
+            Step::Ask(vec![clear()]),
+            Step::Ask(vec![clear()]),
+            Step::Ask(vec![set("a", "1")]),
+            Step::Ask(vec![set("b", "2")]),
+            Step::Reopen,
+            Step::Ask(vec![clear()]),
+            Step::Ask(vec![set("c", "3")]),
+        ],
+    });
+}
+
 struct Scenario {
     start: Start,
+    options: Options,
     steps: Vec<Step>,
 }
 
@@ -149,22 +323,34 @@ enum Start {
     File,
     /// The same, not flushed.
     UnflushedFile,
-    /// The same file, and the temporary file of a process that is gone.
+    /// The same file, and the temporary files of a process that is gone.
     FileAndLeftover,
+    /// The same file, and a journal.
+    Journal,
+    /// The same, and what was appended last was not flushed.
+    UnflushedJournal,
+    /// The same, and a crash left something unfinished in the journal.
+    TornJournal,
 }
 
 enum Step {
     /// Sends requests together.
     Ask(Vec<Request>),
-    /// Goes on as another process that opens the file anew.
+    /// Goes on as another process that opens the file anew. The process from before stays.
     Reopen,
+    /// Goes on as the first process.
+    Return,
 }
 
 impl Start {
     fn contents(self) -> Contents {
+        let file = Contents::default().after(&set("old", "0"));
         match self {
             Self::NoDirectory => Contents::default(),
-            _ => Contents::default().after(&set("old", "0")),
+            Self::File | Self::UnflushedFile | Self::FileAndLeftover => file,
+            Self::Journal | Self::UnflushedJournal | Self::TornJournal => {
+                file.after(&set("journaled", "0")).after(&set("appended", "0"))
+            }
         }
     }
 
@@ -185,17 +371,47 @@ impl Start {
             file.set_owner(0, 0)?;
             if self == Self::FileAndLeftover {
                 disk.create(Path::new(TEMPORARY), 0o600)?.write_at(b"{\"o", 0)?;
+                disk.create(Path::new(JOURNAL_TEMPORARY), 0o600)?.write_at(b"1234", 0)?;
             }
             if self != Self::UnflushedFile {
                 file.flush()?;
                 disk.flush_directory(Path::new(DIRECTORY))?;
             }
-            std::io::Result::Ok(())
+            io::Result::Ok(())
         };
-        prepare().expect("no call fails that is not told to");
-        disk
+        prepare().expect(NO_FAULT);
+        match self {
+            Self::Journal | Self::UnflushedJournal | Self::TornJournal => self.append(&disk),
+            _ => disk,
+        }
+    }
+
+    /// Appends to the journal of a file. What a store does when it is dropped happens to another
+    /// disk than the one that is returned.
+    fn append(self, disk: &SimulatedDisk) -> SimulatedDisk {
+        let ask = |request: Request, options| {
+            let store = open(disk, options);
+            pollster::block_on(request.send(&store)).expect(NO_FAULT);
+            store
+        };
+        let first = ask(set("journaled", "0"), appending());
+        let flushes = self != Self::UnflushedJournal;
+        let second = ask(set("appended", "0"), appending().fsync(flushes));
+        if self == Self::TornJournal {
+            let journal = disk.open(Path::new(JOURNAL), Access::ReadWrite).expect(NO_FAULT);
+            let mut content = vec![0; 4096];
+            journal.read_at(&mut content, 0).expect(NO_FAULT);
+            let end = content.iter().rposition(|byte| *byte != b'\n').expect("it has lines") + 2;
+            journal.write_at(b"0123abcd 3 2 + \"torn", end as u64).expect(NO_FAULT);
+            journal.flush().expect(NO_FAULT);
+        }
+        let left = disk.after_kill();
+        drop((first, second));
+        left
     }
 }
+
+const NO_FAULT: &str = "no call fails that is not told to";
 
 /// The engines of one process wait for each other while they start. So that a scenario makes the
 /// same calls each time, it runs alone.
@@ -209,6 +425,10 @@ fn check_every_fault(scenario: &Scenario) {
     let calls = Run::new(scenario, whole.clone(), Plan::Nothing).check().expect("no fault yet");
     let mut problems = Vec::new();
     for (at, Call { action, subject, .. }) in (1..=calls).zip(whole.log()) {
+        // The lock of an open file can always be released.
+        if action == Action::Unlock {
+            continue;
+        }
         let mut plans: Vec<_> = ERRORS.map(|errno| Plan::Fail { at, errno }).into();
         if matches!(action, Action::Read | Action::Write) {
             plans.push(Plan::Short { at });
@@ -231,50 +451,69 @@ struct Run<'scenario> {
     scenario: &'scenario Scenario,
     disk: SimulatedDisk,
     plan: Plan,
-    store: AioKv,
+    /// The stores of the processes that were started.
+    stores: Vec<AioKv>,
+    /// The one that goes on.
+    current: usize,
     contents: Contents,
 }
 
 impl<'scenario> Run<'scenario> {
     fn new(scenario: &'scenario Scenario, disk: SimulatedDisk, plan: Plan) -> Self {
         disk.plan(plan);
+        let stores = vec![open(&disk, scenario.options.clone())];
         let contents = scenario.start.contents();
-        Self { scenario, store: open(&disk), disk, plan, contents }
+        Self { scenario, disk, plan, stores, current: 0, contents }
     }
 
-    /// Takes every step and then one without a fault. Says how many calls the steps made.
+    fn store(&self) -> &AioKv {
+        &self.stores[self.current]
+    }
+
+    /// Takes every step and then one without a fault, and closes the store. Says how many calls
+    /// the steps made.
     fn check(mut self) -> Result<usize, String> {
         for step in &self.scenario.steps {
             match step {
                 Step::Ask(requests) => self.ask(requests)?,
-                Step::Reopen => self.store = open(&self.disk),
+                Step::Reopen => {
+                    self.current = self.stores.len();
+                    self.stores.push(open(&self.disk, self.scenario.options.clone()));
+                }
+                Step::Return => self.current = 0,
             }
         }
         let calls = self.disk.log().len();
         self.ask(&[set("last", "9")])?;
         self.require_no_temporary_file(false)?;
-        self.require_no_second_flush()?;
         self.require_durable(std::slice::from_ref(&self.contents))?;
-        Ok(calls)
+        self.ask(&[Request::Close])?;
+        self.require_no_second_flush()?;
+        self.require_contents("the file", &open(&self.disk, Options::default()))?;
+        let names = self.disk.names(Path::new(DIRECTORY));
+        if names == ["state.json"] { Ok(calls) } else { Err(format!("there is {names:?}")) }
     }
 
     fn ask(&mut self, requests: &[Request]) -> Result<(), String> {
         let calls_before = self.disk.log().len();
-        let replies = send_together(&self.store, &self.disk, requests);
-        let log = self.disk.log();
-        let struck = match self.plan {
-            Plan::Fail { at, .. } | Plan::Short { at } if at > calls_before => log.get(at - 1),
-            _ => None,
-        };
-        let Some(call) = struck else {
+        let replies = send_together(self.store(), &self.disk, requests);
+        if self.folds_after(requests) {
+            self.disk.wait_until_folded(Path::new(JOURNAL), calls_before);
+        }
+        let log = self.disk.log().split_off(calls_before);
+        let Some(struck) = log.iter().position(|call| call.faulty).or(self.short(calls_before))
+        else {
             return match replies.iter().find_map(|reply| reply.as_ref().err()) {
                 None => self.follow(requests, &replies, false),
                 Some(error) => Err(format!("{requests:?} failed without a fault: {error}")),
             };
         };
+        let fault = Fault { requests, log: &log, struck, plan: self.plan };
         let failed = replies.iter().any(Result::is_err);
-        let late = is_late(&log, call);
-        match may_succeed(call, self.plan, requests, late) {
+        let folds = self.folds_after(requests);
+        let expected =
+            if folds && fault.is_after_commits() { Some(true) } else { fault.may_succeed() };
+        match expected {
             Some(true) if failed => return Err(format!("not overcome: {replies:?}")),
             Some(false) if !failed => return Err("nobody was told".to_owned()),
             _ => {}
@@ -283,16 +522,35 @@ impl<'scenario> Run<'scenario> {
         for request in requests {
             possible.extend(possible.last().cloned().map(|contents| contents.after(request)));
         }
-        self.follow(requests, &replies, late)?;
+        self.follow(requests, &replies, fault.is_late())?;
         possible.push(self.contents.clone());
-        self.require_contents("the file", &open(&self.disk))?;
-        self.require_contents("memory", &self.store)?;
-        self.require_no_temporary_file(failed)?;
-        match failed {
+        self.require_contents("the file", &open(&self.disk, Options::default()))?;
+        self.require_contents("memory", self.store())?;
+        if folds {
+            // Ends what is done in the background, or tries it again.
+            pollster::block_on(self.store().close()).map_err(|error| error.to_string())?;
+            self.require_contents("the file", &open(&self.disk, Options::default()))?;
+        }
+        let leftover = failed && self.scenario.start == Start::FileAndLeftover;
+        self.require_no_temporary_file(leftover || fault.leaves_temporary())?;
+        match (failed, self.scenario.start) {
             // What was not durable before is not durable now.
-            true if self.scenario.start == Start::UnflushedFile => Ok(()),
-            true => self.require_durable(&possible),
-            false => self.require_durable(std::slice::from_ref(&self.contents)),
+            (true, Start::UnflushedFile | Start::UnflushedJournal) => Ok(()),
+            (true, _) => self.require_durable(&possible),
+            (false, _) => self.require_durable(std::slice::from_ref(&self.contents)),
+        }
+    }
+
+    /// Whether a fold follows by itself.
+    fn folds_after(&self, requests: &[Request]) -> bool {
+        self.scenario.options.fold_idle.is_zero() && requests.iter().any(Request::is_write)
+    }
+
+    /// Which of the calls since there were so many reads or writes less than it was asked for.
+    fn short(&self, calls_before: usize) -> Option<usize> {
+        match self.plan {
+            Plan::Short { at } if self.disk.log().len() >= at => (at - 1).checked_sub(calls_before),
+            _ => None,
         }
     }
 
@@ -347,10 +605,10 @@ impl<'scenario> Run<'scenario> {
     }
 
     /// What a killed process left stays until the next write that succeeds.
-    fn require_no_temporary_file(&self, failed: bool) -> Result<(), String> {
+    fn require_no_temporary_file(&self, allowed: bool) -> Result<(), String> {
         let names = self.disk.names(Path::new(DIRECTORY));
-        let allowed = failed && self.scenario.start == Start::FileAndLeftover;
-        if allowed || names.iter().all(|name| name == "state.json") {
+        if allowed || names.iter().all(|name| name == "state.json" || name == "state.json.journal")
+        {
             return Ok(());
         }
         Err(format!("the directory has {names:?}"))
@@ -358,7 +616,7 @@ impl<'scenario> Run<'scenario> {
 
     fn require_durable(&self, allowed: &[Contents]) -> Result<(), String> {
         for left in self.disk.surviving_states(SURVIVORS, 0) {
-            match Contents::of(&open(&left)) {
+            match Contents::of(&open(&left, Options::default())) {
                 Ok(contents) if allowed.contains(&contents) => {}
                 other => {
                     let listing = left.listing();
@@ -369,65 +627,133 @@ impl<'scenario> Run<'scenario> {
         Ok(())
     }
 
+    /// One process knows of the failed flushes of another only what the system tells it.
     fn require_no_second_flush(&self) -> Result<(), String> {
-        let flushes = |call: &Call| call.action == Action::Flush;
         let log = self.disk.log();
-        let mut calls = log.iter().filter(|call| flushes(call));
+        let mut calls = log.iter().filter(|call| call.action.flushes_a_file());
         let Some(failed) = calls.find(|call| call.faulty) else { return Ok(()) };
         match calls.find(|call| call.subject == failed.subject) {
-            Some(_) => Err("a file was flushed again after its flush failed".to_owned()),
-            None => Ok(()),
+            Some(_) if self.stores.len() == 1 => {
+                Err("a file was flushed again after its flush failed".to_owned())
+            }
+            _ => Ok(()),
         }
     }
 }
 
-/// Whether requests have to succeed (`true`) or have to fail although a call failed; `None` if
-/// either is right.
-fn may_succeed(call: &Call, plan: Plan, requests: &[Request], late: bool) -> Option<bool> {
-    let errno = match plan {
-        Plan::Fail { errno, .. } => errno,
-        _ => return Some(true),
-    };
-    match call.action {
-        // What was interrupted is tried again; the owner is kept where that is allowed; a lock
-        // ends with its handle.
-        Action::Read | Action::Write if errno == Errno::INTR => Some(true),
-        Action::SetOwner if errno == Errno::ACCESS => Some(true),
-        Action::Unlock => Some(true),
-        // A path is resolved again for the first batch. A look that fails makes a read of it.
-        Action::Canonicalize | Action::ReadLink | Action::Look | Action::LookAtHandle => None,
-        // Clearing needs no readable file.
-        Action::Open | Action::Read if requests.contains(&clear()) => None,
-        // A directory above that of the file, which was there before and may not be opened.
-        Action::FlushDirectory if late && errno == Errno::ACCESS && !is_own_directory(call) => {
-            Some(true)
-        }
-        // What is not known to be durable may be written anew instead.
-        Action::Flush | Action::FlushDirectory if requests == [delete("absent")] => None,
-        _ => Some(false),
+/// A call that failed or was short, while requests were carried out.
+struct Fault<'run> {
+    requests: &'run [Request],
+    /// The calls since the requests were sent.
+    log: &'run [Call],
+    struck: usize,
+    plan: Plan,
+}
+
+impl Fault<'_> {
+    fn call(&self) -> &Call {
+        &self.log[self.struck]
     }
-}
 
-fn is_own_directory(call: &Call) -> bool {
-    call.subject == Subject::Path(DIRECTORY.into())
-}
+    /// The calls before, the last one first.
+    fn before(&self) -> impl Iterator<Item = &Call> {
+        self.log[..self.struck].iter().rev()
+    }
 
-/// Whether the failed call is the flush of the directory after the file was changed.
-fn is_late(log: &[Call], failed: &Call) -> bool {
-    let mut before = log.iter().rev().skip_while(|call| *call != failed).skip(1);
-    let flushes = |call: &Call| matches!(call.action, Action::Flush | Action::FlushDirectory);
-    let change = before.find(|call| call.action.changes_the_disk() && !flushes(call));
-    let file = Subject::Path(FILE.into());
-    failed.action == Action::FlushDirectory
-        && change.is_some_and(|change| {
-            let renames = matches!(change.action, Action::Rename | Action::RenameNew);
-            change.subject == file && (renames || change.action == Action::Remove)
+    /// Whether the requests have to succeed (`true`) or have to fail although the call failed;
+    /// `None` if either is right.
+    fn may_succeed(&self) -> Option<bool> {
+        let Plan::Fail { errno, .. } = self.plan else { return Some(true) };
+        let call = self.call();
+        match call.action {
+            // What was interrupted is tried again; the owner is kept where that is allowed.
+            Action::Read | Action::Write if errno == Errno::INTR => Some(true),
+            Action::SetOwner if errno == Errno::ACCESS => Some(true),
+            // A path is resolved again for the first batch. A look that fails makes a read of it.
+            Action::Canonicalize | Action::ReadLink | Action::Look | Action::LookAtHandle => None,
+            // A look at the journal is a read of one byte.
+            Action::Read => None,
+            // Clearing needs no readable file.
+            Action::Open if self.requests.contains(&clear()) => None,
+            // A journal that the file holds already may stay.
+            Action::Remove if self.is_fold() && is_on(call, JOURNAL) => Some(true),
+            Action::FlushDirectory if self.is_fold() && self.is_after(Action::Remove, JOURNAL) => {
+                Some(true)
+            }
+            // A directory above that of the file, which was there before and may not be opened.
+            Action::FlushDirectory if errno == Errno::ACCESS && !is_on(call, DIRECTORY) => {
+                if self.is_late() { Some(true) } else { None }
+            }
+            Action::Remove if is_on(call, TEMPORARY) => None,
+            // What is found and not known to be durable may be written anew instead.
+            _ if is_flush(call) && self.nothing_changed() => None,
+            _ => Some(false),
+        }
+    }
+
+    /// Whether the change had happened when the call failed: the file or the journal had been
+    /// replaced, or the file had been removed.
+    fn is_late(&self) -> bool {
+        let comes_after = match self.call().action {
+            Action::FlushDirectory | Action::Touch | Action::LookAtHandle => true,
+            Action::Remove => is_on(self.call(), JOURNAL),
+            _ => false,
+        };
+        let replaced = [Action::Rename, Action::RenameNew]
+            .iter()
+            .any(|action| self.is_after(*action, FILE) || self.is_after(*action, JOURNAL));
+        let removed = self.is_after(Action::Remove, FILE)
+            || (!self.is_fold() && self.is_after(Action::Remove, JOURNAL));
+        comes_after && (replaced || removed)
+    }
+
+    /// Whether this was the last change before.
+    fn is_after(&self, action: Action, path: &str) -> bool {
+        let is_change = |call: &&Call| {
+            call.action.changes_the_disk() && !is_flush(call) && call.action != Action::Touch
+        };
+        let change = self.before().find(is_change);
+        change.is_some_and(|change| change.action == action && is_on(change, path))
+    }
+
+    /// Whether the requests, which all append something, had been carried out.
+    fn is_after_commits(&self) -> bool {
+        let commits = self.requests.len().min(2);
+        self.before().filter(|call| call.action == Action::Unlock).count() >= commits
+    }
+
+    /// Whether nothing had been done but to remove what a killed process left.
+    fn nothing_changed(&self) -> bool {
+        let is_left_behind = |call| is_on(call, TEMPORARY) || is_on(call, JOURNAL_TEMPORARY);
+        self.before().all(|call| {
+            let removes = call.action == Action::Remove && is_left_behind(call);
+            removes || is_flush(call) || !call.action.changes_the_disk()
         })
+    }
+
+    /// Whether a temporary file could not be removed that was given up. Whoever needs its name next
+    /// does it.
+    fn leaves_temporary(&self) -> bool {
+        self.call().action == Action::Remove && is_on(self.call(), TEMPORARY)
+    }
+
+    /// Whether a journal is removed because the file holds it.
+    fn is_fold(&self) -> bool {
+        !self.requests.contains(&clear())
+    }
 }
 
-fn open(disk: &SimulatedDisk) -> AioKv {
+fn is_flush(call: &Call) -> bool {
+    call.action.flushes_a_file() || call.action == Action::FlushDirectory
+}
+
+fn is_on(call: &Call, path: &str) -> bool {
+    call.subject == Subject::Path(path.into())
+}
+
+fn open(disk: &SimulatedDisk, options: Options) -> AioKv {
     let storage: Arc<dyn Storage> = Arc::new(disk.clone());
-    AioKv::with_storage(FILE, Options::default(), storage).expect("the path is absolute")
+    AioKv::with_storage(FILE, options, storage).expect("the path is absolute")
 }
 
 fn get(key: &str) -> Request {

@@ -1,4 +1,5 @@
-//! Random operations on stores of one file, against a plain list of pairs in order of insertion.
+//! Random operations on stores of one file, with and without a journal, against a plain list of
+//! pairs in order of insertion.
 
 #![allow(clippy::unwrap_used, reason = "a test ends with the first surprise")]
 
@@ -9,8 +10,9 @@ use std::fmt;
 use std::fs;
 use std::io::ErrorKind;
 use std::path::Path;
+use std::time::Duration;
 
-use aiokv::{AioKv, Options};
+use aiokv::{AioKv, Journal, Options};
 use proptest::collection::vec;
 use proptest::prelude::*;
 use proptest::test_runner::FileFailurePersistence;
@@ -55,6 +57,27 @@ enum Answer {
     Done,
     Value(Option<Value>),
     Pairs(Vec<(String, Value)>),
+}
+
+/// How a store writes.
+#[derive(Debug, Clone)]
+struct Way {
+    journal: Journal,
+    journal_threshold: u64,
+    /// The journal is folded as soon as there is nothing else to do, not only by closing.
+    folds_at_once: bool,
+}
+
+impl Way {
+    fn options(&self) -> Options {
+        let fold_idle = if self.folds_at_once { Duration::ZERO } else { Duration::MAX };
+        Options::default()
+            .fsync(false)
+            .journal(self.journal)
+            .journal_threshold(self.journal_threshold)
+            .fold_idle(fold_idle)
+            .fold_delay_max(Duration::MAX)
+    }
 }
 
 /// What the file should hold.
@@ -168,11 +191,13 @@ fn edit(path: &Path, edit: Edit, model: &mut Model) {
     *model = Model { pairs: pairs.0, file_exists: true };
 }
 
-fn check(steps: Vec<Step>) {
+fn check(ways: &[Way], steps: Vec<Step>) {
     let directory = tempfile::tempdir().unwrap();
     let path = directory.path().join("state.json");
-    let open = || AioKv::with_options(&path, Options::default().fsync(false)).unwrap();
-    let mut stores = [(); STORES].map(|()| open());
+    let journal = directory.path().join("state.json.journal");
+    let open = |way: &Way| AioKv::with_options(&path, way.options()).unwrap();
+    let close = |store: &AioKv| pollster::block_on(store.close()).unwrap();
+    let mut stores = Vec::from_iter(ways.iter().map(open));
     let mut model = Model::default();
     for step in steps {
         match step {
@@ -190,14 +215,21 @@ fn check(steps: Vec<Step>) {
                 }
             }
             Step::Reopen(store) => {
-                pollster::block_on(stores[store].close()).unwrap();
-                stores[store] = open();
+                close(&stores[store]);
+                stores[store] = open(&ways[store]);
             }
-            Step::Edit(change) => edit(&path, change, &mut model),
+            Step::Edit(change) => {
+                // An edited file does not go with a journal.
+                stores.iter().for_each(close);
+                edit(&path, change, &mut model);
+            }
         }
-        assert_eq!(read(&path), model.file_exists.then(|| model.pairs.clone()));
+        if !journal.exists() {
+            assert_eq!(read(&path), model.file_exists.then(|| model.pairs.clone()));
+        }
     }
-    drop(stores);
+    stores.iter().for_each(close);
+    assert_eq!(read(&path), model.file_exists.then(|| model.pairs.clone()));
     let mut names = fs::read_dir(directory.path()).unwrap().map(|entry| entry.unwrap().file_name());
     assert!(names.all(|name| name == "state.json"), "something was left behind");
 }
@@ -245,6 +277,15 @@ fn operations() -> impl Strategy<Value = Operation> {
     ]
 }
 
+fn ways() -> impl Strategy<Value = Way> {
+    let journals = prop::sample::select(vec![Journal::Auto, Journal::Always, Journal::Never]);
+    // Most files are larger than the smaller threshold, and so are some journals.
+    let thresholds = prop::sample::select(vec![100, u64::MAX]);
+    (journals, thresholds, any::<bool>()).prop_map(|(journal, journal_threshold, folds_at_once)| {
+        Way { journal, journal_threshold, folds_at_once }
+    })
+}
+
 fn steps() -> impl Strategy<Value = Step> {
     let edits = prop_oneof![
         states().prop_map(Edit::Replace),
@@ -267,7 +308,7 @@ proptest! {
     })]
 
     #[test]
-    fn the_store_is_an_ordered_map(steps in vec(steps(), 1..40)) {
-        check(steps);
+    fn the_store_is_an_ordered_map(ways in vec(ways(), STORES), steps in vec(steps(), 1..40)) {
+        check(&ways, steps);
     }
 }

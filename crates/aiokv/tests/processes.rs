@@ -17,6 +17,8 @@ mod worker;
 use std::collections::BTreeMap;
 use std::fs::{self, File};
 use std::path::Path;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 use std::time::Duration;
 
 use aiokv::{AioKv, Error, Options};
@@ -24,20 +26,11 @@ use hooked_disk::{HookedDisk, Moment};
 use pollster::block_on;
 use random::Random;
 use start::start;
-use state_file::{open, state_file};
+use state_file::{WAYS, journal_of, names, open, open_alone, options, state_file};
 use worker::Worker;
 
 fn start_worker<const COUNT: usize>(test: &str, path: &Path, arguments: [&str; COUNT]) -> Worker {
     Worker::start(test, &[&[path.to_str().unwrap()], &arguments[..]].concat())
-}
-
-/// The names in the directory of the file.
-fn names(path: &Path) -> Vec<String> {
-    let entries = fs::read_dir(path.parent().unwrap()).unwrap();
-    let names = entries.map(|entry| entry.unwrap().file_name().into_string().unwrap());
-    let mut names = Vec::from_iter(names);
-    names.sort();
-    names
 }
 
 const TEMPORARY: &str = ".state.json.aiokv-tmp";
@@ -126,24 +119,28 @@ fn a_killed_lock_holder_blocks_nobody() {
 #[test]
 fn an_acknowledged_change_of_another_process_is_seen_by_the_next_read() {
     const ROUNDS: u64 = 100;
-    let (_directory, path) = state_file();
-    let mut worker = start_worker("count_up", &path, [&ROUNDS.to_string()]);
-    let kv = open(&path);
-    for round in 0..ROUNDS {
-        worker.go_on();
-        worker.expect(&format!("set {round}"));
-        assert_eq!(block_on(kv.get("worker")).unwrap(), Some(round));
-        block_on(kv.set("parent", &round)).unwrap();
+    for (way, others_way) in WAYS.into_iter().flat_map(|way| WAYS.map(|other| (way, other))) {
+        let (_directory, path) = state_file();
+        let mut worker = start_worker("count_up", &path, [others_way, &ROUNDS.to_string()]);
+        let kv = open_alone(&path, options(way));
+        for round in 0..ROUNDS {
+            worker.go_on();
+            worker.expect(&format!("set {round}"));
+            assert_eq!(block_on(kv.get("worker")).unwrap(), Some(round));
+            block_on(kv.set("parent", &round)).unwrap();
+        }
+        worker.finish();
+        assert_eq!(block_on(kv.get("parent")).unwrap(), Some(ROUNDS - 1));
+        block_on(kv.close()).unwrap();
+        assert_eq!(names(&path), ["state.json"], "{way} and {others_way}");
     }
-    worker.finish();
-    assert_eq!(block_on(kv.get("parent")).unwrap(), Some(ROUNDS - 1));
 }
 
 #[test]
 #[ignore = "a process of `an_acknowledged_change_of_another_process_is_seen_by_the_next_read`"]
 fn count_up() {
-    let Some([path, rounds]) = worker::arguments() else { return };
-    let kv = open(path.as_ref());
+    let Some([path, way, rounds]) = worker::arguments() else { return };
+    let kv = open_alone(path.as_ref(), options(&way));
     for round in 0..rounds.parse::<u64>().unwrap() {
         worker::wait_for_parent();
         let before = round.checked_sub(1);
@@ -151,6 +148,41 @@ fn count_up() {
         block_on(kv.set("worker", &round)).unwrap();
         worker::report(format!("set {round}"));
     }
+    block_on(kv.close()).unwrap();
+}
+
+#[test]
+fn a_change_of_another_process_is_read_without_reading_everything_again() {
+    const PAGE_BYTES: u64 = 4096;
+    let (_directory, path) = state_file();
+    let state = BTreeMap::from_iter((0..10_000).map(|number| (format!("key {number}"), number)));
+    fs::write(&path, serde_json::to_vec(&state).unwrap()).unwrap();
+    let file_bytes = fs::metadata(&path).unwrap().len();
+    let kv = open_alone(&path, options("append"));
+    let disk = HookedDisk::new(|_| {});
+    let reader = AioKv::with_storage(&path, options("append"), disk.clone()).unwrap();
+    let read = || {
+        let before = disk.bytes_read();
+        let value: Option<u64> = block_on(reader.get("new")).unwrap();
+        (value, disk.bytes_read() - before)
+    };
+    assert_eq!(read(), (None, file_bytes));
+    block_on(kv.set("new", &0)).unwrap();
+    for round in 1..100_u64 {
+        block_on(kv.set("new", &round)).unwrap();
+        let (value, bytes) = read();
+        assert_eq!(value, Some(round));
+        assert!(bytes <= 2 * PAGE_BYTES, "{bytes} bytes of a change");
+        let (value, bytes) = read();
+        assert_eq!(value, Some(round));
+        assert!(bytes <= 1, "{bytes} bytes without a change");
+    }
+    // This folds the journal.
+    block_on(kv.close()).unwrap();
+    assert_eq!(names(&path), ["state.json"]);
+    let (value, bytes) = read();
+    assert_eq!(value, Some(99));
+    assert!(bytes <= 2 * PAGE_BYTES, "{bytes} bytes after a fold");
 }
 
 #[test]
@@ -286,12 +318,132 @@ fn clearing_removes_the_temporary_file_of_a_killed_process() {
     assert_eq!(names(&path), Vec::<String>::new());
 }
 
+/// Every change that a process can make to what is on disk.
+const WORKS: [&str; 6] =
+    ["replace", "begin a journal", "append", "mend a journal", "fold", "clear"];
+
+#[test]
+fn a_process_that_is_killed_at_any_call_leaves_everything_or_nothing_of_what_it_did() {
+    let mut count = 0;
+    for work in WORKS {
+        for is_loaded in [false, true] {
+            let mut call = 0;
+            while kill_before_call(call, work, is_loaded) {
+                call += 1;
+            }
+            assert!(call > 3, "{work} took {call} calls");
+            count += call;
+        }
+    }
+    println!("killed at {count} calls");
+}
+
+/// Kills a process before a call that it makes, and goes on in this one, which knows the file
+/// already or opens it only then. Says whether there was such a call.
+fn kill_before_call(call: usize, work: &str, is_loaded: bool) -> bool {
+    let place = format!("{work}, killed before call {call}, {is_loaded}");
+    let (_directory, path) = state_file();
+    let mut worker = start_worker("stop_before_a_call", &path, [work, &call.to_string()]);
+    worker.expect("ready");
+    let kv = open_alone(&path, options("append"));
+    let read = || BTreeMap::<String, u64>::from_iter(block_on(kv.get_all()).unwrap());
+    let before = read();
+    if !is_loaded {
+        block_on(kv.close()).unwrap();
+    }
+    worker.go_on();
+    let report = worker.report().unwrap();
+    worker.kill();
+    let found = read();
+    let after = match work {
+        "clear" => BTreeMap::new(),
+        "fold" => before.clone(),
+        _ => BTreeMap::from_iter(before.clone().into_iter().chain([("new".to_owned(), 1)])),
+    };
+    let is_stopped = report == "about to call";
+    assert!(found == after || (is_stopped && found == before), "{found:?}: {place}");
+    block_on(kv.set("next", &2)).unwrap();
+    let next = BTreeMap::from_iter(found.into_iter().chain([("next".to_owned(), 2)]));
+    assert_eq!(read(), next, "{place}");
+    block_on(kv.close()).unwrap();
+    assert_eq!(names(&path), ["state.json"], "{place}");
+    assert_eq!(read(), next, "{place}");
+    is_stopped
+}
+
+#[test]
+#[ignore = "a process of the test of being killed at any call"]
+fn stop_before_a_call() {
+    let Some([path, work, call]) = worker::arguments() else { return };
+    let path = Path::new(&path);
+    let call: usize = call.parse().unwrap();
+    let calls = AtomicUsize::new(0);
+    let is_counting = Arc::new(AtomicBool::new(false));
+    let disk = {
+        let is_counting = Arc::clone(&is_counting);
+        HookedDisk::new(move |moment| {
+            if moment == Moment::BeforeCall
+                && is_counting.load(Ordering::SeqCst)
+                && calls.fetch_add(1, Ordering::SeqCst) == call
+            {
+                worker::report("about to call");
+                worker::wait_for_parent();
+            }
+        })
+    };
+    let way = if work == "replace" { work.as_str() } else { "append" };
+    let kv = AioKv::with_storage(path, options(way), disk).unwrap();
+    block_on(kv.set("a", &0)).unwrap();
+    if !["replace", "begin a journal"].contains(&work.as_str()) {
+        block_on(kv.set("b", &0)).unwrap();
+        assert!(journal_of(path).exists());
+    }
+    if work == "mend a journal" {
+        let journal = fs::read(journal_of(path)).unwrap();
+        let torn = [journal.trim_ascii_end(), b"\n1b2c3d4e 9 0 + \"t"].concat();
+        fs::write(journal_of(path), torn).unwrap();
+    }
+    worker::report("ready");
+    worker::wait_for_parent();
+    is_counting.store(true, Ordering::SeqCst);
+    match work.as_str() {
+        "fold" => block_on(kv.close()).unwrap(),
+        "clear" => block_on(kv.clear()).unwrap(),
+        _ => block_on(kv.set("new", &1)).unwrap(),
+    }
+    worker::report("done");
+    worker::wait_for_parent();
+}
+
 #[test]
 fn every_acknowledged_change_survives_sigkill() {
+    kill_writers(&["replace"]);
+}
+
+#[test]
+fn every_acknowledged_change_in_the_journal_survives_sigkill() {
+    kill_writers(&["append"]);
+}
+
+#[test]
+fn every_acknowledged_change_survives_sigkill_while_the_journal_is_folded() {
+    kill_writers(&["append and fold"]);
+}
+
+#[test]
+fn every_acknowledged_change_survives_sigkill_of_processes_that_write_in_different_ways() {
+    kill_writers(&WAYS);
+}
+
+/// Keeps some processes writing, each in its way, and kills one after the other.
+fn kill_writers(ways: &[&str]) {
     const ROUNDS: u64 = 200;
     const WRITERS: u64 = 4;
     let (_directory, path) = state_file();
-    let start = |name: u64| (name, start_worker("count_for_ever", &path, [&name.to_string()]));
+    let start = |name: u64| {
+        let way = ways[name as usize % ways.len()];
+        (name, start_worker("count_for_ever", &path, [way, &name.to_string()]))
+    };
     let mut writers: Vec<_> = (0..WRITERS).map(start).collect();
     let mut random = Random(1);
     let mut acknowledged = BTreeMap::new();
@@ -313,25 +465,25 @@ fn every_acknowledged_change_survives_sigkill() {
     let changes: u64 = acknowledged.values().sum();
     println!("killed {ROUNDS} processes after {changes} acknowledged changes");
     assert!(changes > ROUNDS);
-    block_on(open(&path).set("last", &1)).unwrap();
+    let last = open_alone(&path, options(ways[0]));
+    block_on(last.set("last", &1)).unwrap();
+    block_on(last.close()).unwrap();
     assert_eq!(names(&path), ["state.json"]);
 }
 
-/// Checks that the file is valid and holds what the killed writers asked for: everything that was
+/// Checks that the file is valid and that the store holds what the killed writers asked for: everything that was
 /// acknowledged, and at most the one change after that, of which nobody heard.
 fn assert_complete(path: &Path, acknowledged: &BTreeMap<u64, u64>) {
-    let mut found = BTreeMap::<u64, Vec<u64>>::new();
     if path.exists() {
-        let state: BTreeMap<String, u64> =
-            serde_json::from_slice(&fs::read(path).unwrap()).unwrap();
-        for (key, number) in state {
-            let name = key.split_once(' ').unwrap().0.parse().unwrap();
-            found.entry(name).or_default().push(number);
-        }
+        serde_json::from_slice::<BTreeMap<String, u64>>(&fs::read(path).unwrap()).unwrap();
+    }
+    let mut found = BTreeMap::<u64, Vec<u64>>::new();
+    for (key, number) in block_on(open_alone(path, options("append")).get_all()).unwrap() {
+        let name = key.split_once(' ').unwrap().0.parse().unwrap();
+        found.entry(name).or_default().push(number);
     }
     for (name, acknowledged) in acknowledged {
-        let mut numbers = found.remove(name).unwrap_or_default();
-        numbers.sort();
+        let numbers = found.remove(name).unwrap_or_default();
         let last = numbers.len() as u64;
         assert_eq!(numbers, Vec::from_iter(1..=last), "of writer {name}");
         assert!((*acknowledged..=acknowledged + 1).contains(&last), "{acknowledged} {last}");
@@ -339,10 +491,10 @@ fn assert_complete(path: &Path, acknowledged: &BTreeMap<u64, u64>) {
 }
 
 #[test]
-#[ignore = "a process of `every_acknowledged_change_survives_sigkill`"]
+#[ignore = "a process of the tests that kill writers"]
 fn count_for_ever() {
-    let Some([path, name]) = worker::arguments() else { return };
-    let kv = open(path.as_ref());
+    let Some([path, way, name]) = worker::arguments() else { return };
+    let kv = open_alone(path.as_ref(), options(&way));
     for number in 1_u64.. {
         block_on(kv.set(&format!("{name} {number}"), &number)).unwrap();
         worker::report(number);

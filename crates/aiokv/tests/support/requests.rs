@@ -1,5 +1,7 @@
 //! What tests ask of a store, and what a store has to make of it.
 
+#![allow(dead_code, reason = "each test uses a part of it")]
+
 use aiokv::{AioKv, Result};
 
 use crate::simulated_disk::SimulatedDisk;
@@ -12,11 +14,13 @@ pub(crate) enum Request {
     Set(String, String),
     Delete(String),
     Clear,
+    /// Closes the store, which goes on with the next request.
+    Close,
 }
 
 impl Request {
     pub(crate) fn is_write(&self) -> bool {
-        !matches!(self, Self::Get(_))
+        !matches!(self, Self::Get(_) | Self::Close)
     }
 
     /// Starts when it is first polled. Answers with the value of a `Get`.
@@ -26,6 +30,7 @@ impl Request {
             Self::Set(key, value) => store.set(key, value).await.map(|()| None),
             Self::Delete(key) => store.delete(key).await.map(|()| None),
             Self::Clear => store.clear().await.map(|()| None),
+            Self::Close => store.close().await.map(|()| None),
         }
     }
 }
@@ -50,7 +55,7 @@ impl Contents {
     /// What is there after a request.
     pub(crate) fn after(mut self, request: &Request) -> Self {
         match request {
-            Request::Get(_) => {}
+            Request::Get(_) | Request::Close => {}
             Request::Set(key, value) => match self.0.iter_mut().find(|(other, _)| other == key) {
                 Some((_, old)) => old.clone_from(value),
                 None => self.0.push((key.clone(), value.clone())),
@@ -63,7 +68,8 @@ impl Contents {
 }
 
 /// Starts requests in their order, all of them before the first is done, and waits for the
-/// replies. A request that would start after the machine stopped is left out.
+/// replies. A request that would start after the machine stopped is left out. After `Close` there
+/// are no others.
 ///
 /// Of several requests come two batches, always the same: the first request, which is to be a
 /// write, and all the others.

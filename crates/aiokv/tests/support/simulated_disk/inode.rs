@@ -110,22 +110,28 @@ enum Edit {
 }
 
 impl Edit {
-    /// Does it to a content; of a write, only so many bytes.
-    fn apply(&self, content: &mut Vec<u8>, bytes_max: usize) {
+    /// Does it to a content.
+    fn apply(&self, content: &mut Vec<u8>) {
         match self {
-            Self::Write(offset, bytes) => {
-                write(content, &bytes[..bytes.len().min(bytes_max)], *offset);
-            }
+            Self::Write(offset, bytes) => write(content, bytes, *offset),
             Self::SetLength(length) => content.resize(*length, 0),
         }
     }
 
-    /// How many bytes it writes.
-    fn len(&self) -> usize {
-        match self {
-            Self::Write(_, bytes) => bytes.len(),
-            Self::SetLength(_) => 0,
-        }
+    /// What a crash may make of a content to which it is done. Of a write, a beginning or an end
+    /// may be there.
+    fn survivors(&self, content: &[u8]) -> Vec<Vec<u8>> {
+        let after = |edit: Self| {
+            let mut content = content.to_vec();
+            edit.apply(&mut content);
+            content
+        };
+        let Self::Write(offset, bytes) = self else { return vec![after(self.clone())] };
+        let parts = tears(bytes).into_iter().flat_map(|tear| {
+            let (beginning, end) = bytes.split_at(tear);
+            [(*offset, beginning), (offset + tear, end)]
+        });
+        parts.map(|(offset, part)| after(Self::Write(offset, part.to_vec()))).collect()
     }
 }
 
@@ -143,13 +149,13 @@ impl Content {
     }
 
     fn edit(&mut self, edit: Edit) {
-        edit.apply(&mut self.now, usize::MAX);
+        edit.apply(&mut self.now);
         self.unflushed.push(edit);
     }
 
     pub(super) fn flush(&mut self) {
         for edit in self.unflushed.drain(..) {
-            edit.apply(&mut self.durable, usize::MAX);
+            edit.apply(&mut self.durable);
         }
     }
 
@@ -166,13 +172,13 @@ impl Content {
             let last = kept.pop();
             let mut content = self.durable.clone();
             for edit in kept {
-                edit.apply(&mut content, usize::MAX);
+                edit.apply(&mut content);
             }
-            for length in tears(last.map_or(0, Edit::len)) {
-                let mut torn = content.clone();
-                if let Some(last) = last {
-                    last.apply(&mut torn, length);
-                }
+            let torn = match last {
+                Some(last) => last.survivors(&content),
+                None => vec![content],
+            };
+            for torn in torn {
                 let mut extended = torn.clone();
                 extended.resize(self.now.len(), 0);
                 survivors.extend([torn, extended]);
@@ -273,8 +279,12 @@ fn combinations(count: usize, random: &mut Random) -> Vec<Vec<usize>> {
     drawn.chain(prefixes).collect()
 }
 
-/// How many bytes of a write of `whole` bytes survive: evenly spread, both ends among them.
-fn tears(whole: usize) -> BTreeSet<usize> {
-    let edges = [0, 1, whole.saturating_sub(1)].map(|length| length.min(whole));
-    (0..TEARS).map(|part| whole * part / (TEARS - 1)).chain(edges).collect()
+/// Where a write is torn: evenly spread, both ends among the places. Filling up, which is a run of
+/// one byte at the end, is torn only at its ends.
+fn tears(bytes: &[u8]) -> BTreeSet<usize> {
+    let whole = bytes.len();
+    let filling = bytes.iter().rev().take_while(|byte| Some(*byte) == bytes.last()).count();
+    let end = whole - filling.saturating_sub(1);
+    let edges = [1, end.saturating_sub(1), whole].map(|place| place.min(whole));
+    (0..TEARS).map(|part| end * part / (TEARS - 1)).chain(edges).collect()
 }

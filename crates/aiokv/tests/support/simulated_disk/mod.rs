@@ -13,17 +13,16 @@
 //! content, size, mode and owner, but not its name; of a directory its names, but not what those
 //! stand for. Of what was not flushed,
 //!
-//! - any of the writes to a file are there and the others are not, the last of them is cut off
-//!   anywhere, the file may have been cut off or not where a program did that, and it may have its
-//!   new size with NUL bytes where data is missing;
+//! - any of the writes to a file are there and the others are not, of the last of them only the
+//!   beginning or only the end may be there, the file may have been cut off or not where a program
+//!   did that, and it may have its new size with NUL bytes where data is missing;
 //! - mode and owner are those from before or those from after all changes;
 //! - any of the changes to the names of a directory happened and the others did not, but each
 //!   of them whole: after a rename there is the old state of both names or the new state of both;
 //! - all of these independently of each other.
 //!
-//! Large numbers of states are sampled: writes are cut off at up to 20 places, and of more than
-//! six unflushed changes to one thing, or more states than the caller asks for, random ones are
-//! drawn.
+//! Large numbers of states are sampled: writes are torn at up to 20 places, and of more than six
+//! unflushed changes to one thing, or more states than the caller asks for, random ones are drawn.
 //!
 //! A flush that failed loses the unflushed writes for ever, as Linux may: programs still see
 //! them, and a second flush of the same file succeeds without writing them. A directory whose
@@ -32,8 +31,7 @@
 //! # What there is not
 //!
 //! No symbolic links, no hard links made by programs, no renames from one directory to another,
-//! no permissions (every call is allowed; refusals are injected), no number of an
-//! inode used twice.
+//! no permissions (every call is allowed; refusals are injected), no number of an inode used twice.
 
 #![allow(dead_code, reason = "each test uses a part of it")]
 
@@ -46,6 +44,7 @@ use std::io;
 use std::path::{Path, PathBuf};
 use std::sync::{Arc, Condvar, Mutex, MutexGuard};
 use std::thread::{self, ThreadId};
+use std::time::Duration;
 
 use aiokv::storage::{Access, File, Metadata, Storage};
 use rustix::io::Errno;
@@ -76,7 +75,14 @@ struct Machine {
     holder: Option<ThreadId>,
     /// How many calls are held back.
     held: usize,
+    /// The thread that makes this call is to pause.
+    pause_at: Option<usize>,
+    /// The thread that made that call.
+    paused: Option<ThreadId>,
 }
+
+/// What takes this long never happens.
+const DEADLINE: Duration = Duration::from_secs(120);
 
 /// What is to go wrong. Calls are counted from 1 since the plan was made.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -106,6 +112,8 @@ impl SimulatedDisk {
             handles: 0,
             holder: None,
             held: 0,
+            pause_at: None,
+            paused: None,
         };
         Self(Arc::new(Shared { machine: Mutex::new(machine), changed: Condvar::new() }))
     }
@@ -160,15 +168,57 @@ impl SimulatedDisk {
 
     /// Waits until a call is held back, or will not be because the machine stopped.
     pub(crate) fn wait_for_held_call(&self) {
-        let machine = self.machine();
-        let nothing_held = |machine: &mut Machine| machine.held == 0 && !machine.crashed;
-        drop(self.0.changed.wait_while(machine, nothing_held).expect(NOT_POISONED));
+        self.wait_until(|machine| machine.held > 0 || machine.crashed);
     }
 
     /// Lets the calls of other threads go on.
     pub(crate) fn release(&self) {
         self.machine().holder = None;
         self.0.changed.notify_all();
+        self.wait_until(|machine| machine.held == 0);
+    }
+
+    /// Lets the thread that makes this call, counted from 1 since the plan was made, pause before
+    /// it until [`SimulatedDisk::go_on`].
+    pub(crate) fn pause_at(&self, call: usize) {
+        self.machine().pause_at = Some(call);
+    }
+
+    /// Whether a thread pauses.
+    pub(crate) fn is_paused(&self) -> bool {
+        self.machine().paused.is_some()
+    }
+
+    /// Lets the thread that pauses go on.
+    pub(crate) fn go_on(&self) {
+        self.machine().paused = None;
+        self.0.changed.notify_all();
+    }
+
+    /// Waits until nobody holds a lock and there is no such file, as after a fold of this journal.
+    /// Ends early if a call fails after the first `calls` of them, the machine stops or a thread
+    /// pauses.
+    pub(crate) fn wait_until_folded(&self, journal: &Path, calls: usize) {
+        self.wait_until(|machine| {
+            let failed = machine.log.iter().skip(calls).any(|call| call.faulty);
+            let folded = machine.tree.find(journal).is_err() && !machine.tree.has_locks();
+            folded || failed || machine.crashed || machine.paused.is_some()
+        });
+    }
+
+    /// Whether somebody holds the lock of a file.
+    pub(crate) fn is_locked(&self, path: &Path) -> bool {
+        let machine = self.machine();
+        machine.tree.find(path).is_ok_and(|inode| machine.tree.is_locked(inode))
+    }
+
+    fn wait_until(&self, condition: impl Fn(&Machine) -> bool) {
+        let not_yet = |machine: &mut Machine| !condition(machine);
+        let waited = self.0.changed.wait_timeout_while(self.machine(), DEADLINE, not_yet);
+        let (machine, waited) = waited.expect(NOT_POISONED);
+        let listing = machine.tree.listing();
+        drop(machine);
+        assert!(!waited.timed_out(), "what the test waits for does not happen:\n{listing}");
     }
 
     /// Makes a call: waits while it is held back, counts it, and fails it if that is planned.
@@ -185,6 +235,13 @@ impl SimulatedDisk {
             self.0.changed.notify_all();
             machine = self.0.changed.wait_while(machine, is_held).expect(NOT_POISONED);
             machine.held -= 1;
+            self.0.changed.notify_all();
+        }
+        if machine.pause_at == Some(machine.log.len() + 1) {
+            (machine.pause_at, machine.paused) = (None, Some(this));
+            self.0.changed.notify_all();
+            let pauses = |machine: &mut Machine| machine.paused == Some(this) && !machine.crashed;
+            machine = self.0.changed.wait_while(machine, pauses).expect(NOT_POISONED);
         }
         if machine.plan == (Plan::Crash { at: machine.log.len() + 1 }) {
             machine.crashed = true;
@@ -198,6 +255,8 @@ impl SimulatedDisk {
             _ => None,
         };
         machine.log.push(Call { action, subject: subject.clone(), faulty: fault.is_some() });
+        // Whoever waits looks after the call: until then the machine is locked.
+        self.0.changed.notify_all();
         match (fault, subject) {
             (None, _) => Ok(machine),
             (Some(errno), Subject::Inode(inode)) if action.flushes_a_file() => {
@@ -365,5 +424,6 @@ impl File for SimulatedFile {
 impl Drop for SimulatedFile {
     fn drop(&mut self) {
         self.disk.machine().tree.unlock(self.inode, self.handle);
+        self.disk.0.changed.notify_all();
     }
 }

@@ -169,6 +169,14 @@ impl Tree {
         self.inode_mut(inode).lock.take_if(|holder| *holder == handle);
     }
 
+    pub(super) fn is_locked(&self, inode: Number) -> bool {
+        self.inode(inode).lock.is_some()
+    }
+
+    pub(super) fn has_locks(&self) -> bool {
+        self.inodes.values().any(|inode| inode.lock.is_some())
+    }
+
     pub(super) fn release_all_locks(&mut self) {
         self.inodes.values_mut().for_each(|inode| inode.lock = None);
     }
