@@ -192,7 +192,8 @@ fn the_journal_of_another_file_does_not_go_with_this_one() {
     let journaled = Journaled::new();
     let other = disk();
     put(&other, FILE, b"{}");
-    ask(&open(&other, appending()), &[set("a", "1")]);
+    let store = open(&other, appending());
+    ask(&store, &[set("a", "1")]);
     require_misfit(&journaled.with_journal(&content(&other, JOURNAL).unwrap()));
 }
 
