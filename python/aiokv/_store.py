@@ -148,7 +148,8 @@ class AioKV:
         """Wait until everything that was started is decided, then let go of the file.
 
         The file holds every change then, and its journal is gone. Raises ``OSError`` if the file
-        cannot be brought up to date; the changes stay in the journal then, and nothing is lost.
+        cannot be brought up to date, and ``json.JSONDecodeError`` if it and its journal do not go
+        together any more; the changes stay in the journal then, and nothing is lost.
 
         May be called any number of times. A closed store can be used again: the next operation
         opens the file again.

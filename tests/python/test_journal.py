@@ -31,24 +31,40 @@ IN_THE_FILE = {"first": 1}
 EVERYTHING = {"first": 1, "second": 2, "third": 3}
 
 
+@contextmanager
+def folding_held_up(path: Path) -> Iterator[None]:
+    """Holds the lock of the temporary file, as a slow process would that folds the journal.
+
+    Changes are appended inside, and none gets into the file before the end of the block.
+    """
+    temporary = path.with_name(f".{path.name}.aiokv-tmp")
+    with temporary.open("xb") as file:
+        fcntl.flock(file, fcntl.LOCK_EX)
+        try:
+            yield
+        finally:
+            temporary.unlink()
+
+
 @pytest.fixture(scope="module")
 def left_behind(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A directory with a file and its journal, as a process leaves them that is killed."""
-    directory = tmp_path_factory.mktemp("left_behind")
-    run_program(
-        """
-        async def main():
-            kv = AioKV(path, journal="always")
-            await kv.set("first", 1)
-            await kv.set("second", 2)
-            await kv.set("third", 3)
-            os._exit(0)
+    path = tmp_path_factory.mktemp("left_behind") / "state.json"
+    path.write_text('{"first": 1}')
+    with folding_held_up(path):
+        run_program(
+            """
+            async def main():
+                kv = AioKV(path, journal="always")
+                await kv.set("second", 2)
+                await kv.set("third", 3)
+                os._exit(0)
 
-        asyncio.run(main())
-        """,
-        directory / "state.json",
-    )
-    return directory
+            asyncio.run(main())
+            """,
+            path,
+        )
+    return path.parent
 
 
 @pytest.fixture
@@ -63,21 +79,6 @@ def journaled(path: Path, journal: Path, left_behind: Path) -> Path:
     for name in (path.name, journal.name):
         shutil.copy(left_behind / name, path.with_name(name))
     return path
-
-
-@contextmanager
-def folding_held_up(path: Path) -> Iterator[None]:
-    """Holds the lock of the temporary file, as a slow process would that folds the journal.
-
-    Changes are appended inside, and none gets into the file before the end of the block.
-    """
-    temporary = path.with_name(f".{path.name}.aiokv-tmp")
-    with temporary.open("xb") as file:
-        fcntl.flock(file, fcntl.LOCK_EX)
-        try:
-            yield
-        finally:
-            temporary.unlink()
 
 
 async def until(condition: Callable[[], bool], seconds: int) -> None:
@@ -106,9 +107,7 @@ def content_of_size(size: int) -> bytes:
     return b'{"big": "' + b"x" * (size - 11) + b'"}'
 
 
-async def test_a_file_of_a_mebibyte_is_replaced(
-    kv: AioKV, path: Path, journal: Path, tmp_path: Path
-) -> None:
+async def test_a_file_of_a_mebibyte_is_replaced(kv: AioKV, path: Path, tmp_path: Path) -> None:
     path.write_bytes(content_of_size(1 << 20))
     await kv.set("a", 1)
     assert json.loads(path.read_bytes())["a"] == 1
@@ -154,6 +153,11 @@ async def test_never_puts_the_journal_of_others_into_the_file(
 def test_any_other_mode_is_refused(path: Path, mode: Any) -> None:
     with pytest.raises(ValueError, match="journal is 'auto', 'always' or 'never'"):
         AioKV(path, journal=mode)
+
+
+def test_a_threshold_below_zero_is_refused(path: Path) -> None:
+    with pytest.raises(ValueError, match="journal_threshold is a number of bytes, not -1"):
+        AioKV(path, journal_threshold=-1)
 
 
 # --- what is appended ---
@@ -306,7 +310,6 @@ def test_a_program_that_ends_leaves_the_file_up_to_date(path: Path, tmp_path: Pa
         kv = AioKV(path, journal="always")
         asyncio.run(kv.set("a", 1))
         asyncio.run(kv.set("a", 2))
-        assert os.path.exists(f"{path}.journal")
         """,
         path,
     )

@@ -36,7 +36,7 @@ impl Store {
         fsync: bool,
         lock_timeout: f64,
         journal: &str,
-        journal_threshold: u64,
+        journal_threshold: i64,
     ) -> PyResult<Self> {
         let lock_timeout = Duration::try_from_secs_f64(lock_timeout).map_err(|error| {
             PyValueError::new_err(format!("lock_timeout is a number of seconds: {error}"))
@@ -50,6 +50,11 @@ impl Store {
                 return Err(PyValueError::new_err(message));
             }
         };
+        let journal_threshold = u64::try_from(journal_threshold).map_err(|_| {
+            let message =
+                format!("journal_threshold is a number of bytes, not {journal_threshold}");
+            PyValueError::new_err(message)
+        })?;
         let options = Options::default()
             .fsync(fsync)
             .lock_timeout(lock_timeout)

@@ -18,7 +18,7 @@ use std::thread;
 use crate::commit::{Memory, Stored, Writer, answer};
 use crate::entry::Entry;
 use crate::error::{Error, Result};
-use crate::fold::Folding;
+use crate::fold::{BUSY_PAUSE, Folding};
 use crate::gate;
 use crate::opening::{self, Unresolved};
 use crate::operation::{Answer, Operation};
@@ -151,7 +151,7 @@ impl Drop for Handle {
         self.0.queue.set_abandoned(true);
         // With nothing left to do, the engine is gone at once for whoever comes next, who then
         // finds the file anew; otherwise its thread takes it out of the registry.
-        if self.0.queue.is_idle() && !self.0.folding.is_pending() {
+        if self.0.queue.is_idle() && !self.0.folds() {
             let removed = registry.remove(&self.0);
             drop(registry);
             drop(removed);
@@ -284,6 +284,27 @@ impl Engine {
         Writer { queue, memory, folding, file }
     }
 
+    /// Whether there is something to fold, or somebody who waits for that.
+    fn folds(&self) -> bool {
+        self.folding.is_pending() || self.folding.is_awaited()
+    }
+
+    /// Makes one step of a fold, once nobody is left who could submit anything.
+    fn fold_at_the_end(&self) {
+        let writer = self.writer();
+        if writer.fold() {
+            return;
+        }
+        if self.folding.is_awaited() {
+            // Another process holds a lock, and still has time to release it.
+            self.queue.wait_for_free(BUSY_PAUSE);
+        } else {
+            // Nobody waits, so what cannot be done at once stays in the journal.
+            self.folding.abandon(writer.file);
+            self.folding.finish();
+        }
+    }
+
     /// Takes the engine out of the registry, unless somebody got a handle to it meanwhile or even
     /// used and dropped one. Nobody gets a handle while the registry is locked.
     fn retire(&self) -> bool {
@@ -315,12 +336,8 @@ fn serve(engine: &Engine, unresolved: Unresolved) {
                 engine.writer().fold();
                 continue;
             }
-            Taken::Abandoned if engine.folding.is_pending() => {
-                // Nobody waits, so what cannot be done at once stays in the journal.
-                if !engine.writer().fold() {
-                    engine.folding.abandon(engine.writer().file);
-                    engine.folding.finish();
-                }
+            Taken::Abandoned if engine.folds() => {
+                engine.fold_at_the_end();
                 continue;
             }
             Taken::Abandoned if engine.retire() => {

@@ -29,7 +29,7 @@ use crate::state_file::{Failure, Lock, LockedFile, StateFile};
 use crate::storage::Metadata;
 
 /// The pause before trying again when another process holds a lock.
-const BUSY_PAUSE: Duration = Duration::from_millis(2);
+pub(crate) const BUSY_PAUSE: Duration = Duration::from_millis(2);
 
 /// The pause before trying again after a failure, such as a full disk.
 const RETRY_PAUSE: Duration = Duration::from_secs(5);
@@ -144,6 +144,11 @@ impl Folding {
     /// Whether there is a change of this engine that only the journal holds.
     pub(crate) fn is_pending(&self) -> bool {
         self.lock().pending.is_some()
+    }
+
+    /// Whether somebody waits until the file is up to date.
+    pub(crate) fn is_awaited(&self) -> bool {
+        self.lock().is_awaited()
     }
 
     /// Lets somebody wait until the file is up to date, which begins now.

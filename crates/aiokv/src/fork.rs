@@ -18,7 +18,8 @@ thread_local! {
 }
 
 /// Waits until no commit is under way and holds back the next ones. The wait is as long as one
-/// commit takes; a commit that waits for another process's lock does not count.
+/// commit or one step of a fold takes; a commit that waits for another process's lock does not
+/// count.
 ///
 /// The caller must not hold a lock that a waiter needs to take its answer, such as Python's GIL.
 pub fn before() {

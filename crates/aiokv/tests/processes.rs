@@ -103,6 +103,26 @@ fn reads_go_on_while_a_change_waits_for_the_lock() {
     }
 }
 
+/// Closing waits until the journal is folded. An engine that everybody had let go of ended as soon
+/// as another process was in its way, and left whoever was closing without an answer.
+#[test]
+fn closing_ends_well_although_everybody_has_let_go_of_the_store() {
+    for _ in 0..10 {
+        let (_directory, path) = state_file();
+        let kv = open_alone(&path, options("append"));
+        block_on(kv.set("a", &1)).unwrap();
+        block_on(kv.set("b", &2)).unwrap();
+        assert!(journal_of(&path).exists());
+        let mut holder = start_lock_holder(&path);
+        let closed = start(kv.close());
+        kv.let_go();
+        holder.go_on();
+        block_on(closed).unwrap();
+        holder.finish();
+        assert_eq!(names(&path), ["state.json"]);
+    }
+}
+
 #[test]
 fn a_killed_lock_holder_blocks_nobody() {
     let (_directory, path) = state_file();
