@@ -29,41 +29,29 @@
 #[cfg(not(unix))]
 compile_error!("aiokv needs a Unix system: it locks files and replaces them while they are open");
 
-mod commit;
 mod engine;
-mod entry;
 mod error;
-mod finite;
-mod fold;
-pub mod fork;
-mod gate;
-mod journal;
-mod journal_file;
-mod opening;
-mod operation;
+mod files;
+mod format;
+mod json;
 mod options;
 mod queue;
-mod refresh;
-mod replacement;
-mod snapshot;
 mod state;
-mod state_file;
-pub mod storage;
 mod store;
-mod sync;
-mod text;
-mod value;
+mod writer;
 
-pub use entry::{Entry, decode_string};
+pub use engine::fork;
 pub use error::{Corruption, Error, Result};
-pub use operation::{Answer, Operation};
-pub use options::{Journal, Options};
-pub use queue::{Waiter, Wake};
+pub use files::storage;
 #[cfg(fuzzing)]
-pub use snapshot::reencode;
-pub use state::{View, ViewPart};
+pub use format::json_file::reencode;
+pub use json::entry::{Entry, decode_string};
+pub use json::text::MAX_DEPTH;
+pub use options::{Journal, Options};
+pub use queue::operation::{Answer, Operation};
+pub use queue::order::{Waiter, Wake};
+pub use state::map::{View, ViewPart};
 pub use store::{AioKv, settle_all};
-pub use text::MAX_DEPTH;
 
 /// The README's examples are tests too.
 #[cfg(doctest)]

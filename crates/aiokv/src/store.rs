@@ -8,15 +8,15 @@ use std::time::{SystemTime, UNIX_EPOCH};
 use serde::Serialize;
 use serde::de::DeserializeOwned;
 
-use crate::engine::{self, Handle};
-use crate::entry::Entry;
+use crate::engine::registry::{self as engine, Handle};
 use crate::error::{Error, Result};
-use crate::operation::{Answer, Operation};
+use crate::files::storage::{Disk, Storage};
+use crate::json::entry::Entry;
+use crate::json::value;
 use crate::options::Options;
-use crate::queue::{Submission, Waiter, Wake};
-use crate::state::View;
-use crate::storage::{Disk, Storage};
-use crate::value;
+use crate::queue::operation::{Answer, Operation};
+use crate::queue::order::{Submission, Waiter, Wake};
+use crate::state::map::View;
 
 /// A key-value store in one JSON file.
 ///

@@ -1,9 +1,9 @@
 //! How the file is found, locked, looked at, read and removed. How it is replaced stands in
-//! [`crate::replacement`].
+//! [`crate::files::replacement`].
 //!
 //! Guarantees: the name of the file never stands for an incomplete content; two processes never
 //! replace it at the same time; what is reported as done has been flushed, if that was asked for.
-//! When to call what is decided in [`crate::commit`].
+//! When to call what is decided in [`crate::writer::commit`].
 //!
 //! Two names are used: that of the file and one temporary name beside it, `.NAME.aiokv-tmp`. Both
 //! files carry the advisory lock of the process that works on them. The lock of the file excludes
@@ -21,9 +21,9 @@ use std::thread;
 use rustix::io::Errno;
 
 use crate::error::{Error, Result};
-use crate::journal::Imprint;
-use crate::journal_file::JournalFile;
-use crate::storage::{Access, File, Kind, Metadata, Storage, read_from};
+use crate::files::journal_file::JournalFile;
+use crate::files::storage::{Access, File, Kind, Metadata, Storage, read_from};
+use crate::format::journal::Imprint;
 
 /// How many symbolic links may lead to the file; Linux has the same limit.
 const LINKS_MAX: usize = 40;

@@ -29,9 +29,9 @@ use std::fmt::Write;
 
 use serde_json::value::RawValue;
 
-use crate::entry::Entry;
-use crate::storage::Metadata;
-use crate::text::{mask_non_finite, too_deep};
+use crate::files::storage::Metadata;
+use crate::json::entry::Entry;
+use crate::json::text::{mask_non_finite, too_deep};
 
 /// What tells one content of the file from another.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]

@@ -1,7 +1,7 @@
 //! The writer: takes what waits in the queue as one batch, commits it and answers everybody.
 //!
 //! A commit takes the lock of the file, makes memory agree with the file and its journal
-//! ([`crate::refresh`]), evaluates the batch on that, replaces the file or appends to the journal
+//! ([`crate::writer::refresh`]), evaluates the batch on that, replaces the file or appends to the journal
 //! once, and only then changes memory and answers. If anything fails, every write of the batch
 //! gets the error, and memory and disk hold the old state.
 //!
@@ -12,19 +12,19 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, RwLock, RwLockReadGuard, RwLockWriteGuard};
 use std::time::{Duration, Instant};
 
-use crate::entry::Entry;
+use crate::engine::gate;
 use crate::error::{Error, Result};
-use crate::fold::Folding;
-use crate::gate;
-use crate::journal::{Digest, Event};
-use crate::journal_file::OpenJournal;
-use crate::operation::{Answer, Operation};
+use crate::files::journal_file::OpenJournal;
+use crate::files::state_file::{Failure, Lock, LockedFile, StateFile, Version};
+use crate::files::storage::Metadata;
+use crate::format::journal::{Digest, Event};
+use crate::format::json_file as snapshot;
+use crate::json::entry::Entry;
 use crate::options::Options;
-use crate::queue::{Queue, Submission, Wake};
-use crate::snapshot;
-use crate::state::{Changes, Draft, State, View};
-use crate::state_file::{Failure, Lock, LockedFile, StateFile, Version};
-use crate::storage::Metadata;
+use crate::queue::operation::{Answer, Operation};
+use crate::queue::order::{Queue, Submission, Wake};
+use crate::state::map::{Changes, Draft, State, View};
+use crate::writer::checkpoint::Folding;
 
 /// The pauses between two attempts to take a lock that another process holds: short at first,
 /// because a commit takes less than a millisecond, then doubled up to the maximum.

@@ -8,9 +8,9 @@ use std::path::Path;
 use std::sync::Arc;
 
 use crate::error::{Error, Result};
-use crate::journal::{Digest, Imprint};
-use crate::state_file::{Failure, Lock, LockedFile, OpenFile, StateFile};
-use crate::storage::{Access, File, Metadata, Storage, write_all};
+use crate::files::state_file::{Failure, Lock, LockedFile, OpenFile, StateFile};
+use crate::files::storage::{Access, File, Metadata, Storage, write_all};
+use crate::format::journal::{Digest, Imprint};
 
 /// The permission bits of a new file, before the umask.
 const MODE_NEW: u32 = 0o666;

@@ -8,9 +8,9 @@
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Mutex, MutexGuard};
 
-use crate::engine::Handle;
-use crate::gate;
-use crate::queue::Submission;
+use crate::engine::gate;
+use crate::engine::registry::Handle;
+use crate::queue::order::Submission;
 
 static OPENING: Mutex<Opening> = Mutex::new(Opening { unresolved: 0, held: Vec::new() });
 

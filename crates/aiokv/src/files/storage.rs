@@ -2,7 +2,7 @@
 //!
 //! The trait says what a commit needs and no more, one method for one system call, so that a
 //! simulated disk can stand in for the real one, stop at any call and let any call fail.
-//! It decides nothing: what is called when is the business of [`crate::state_file`].
+//! It decides nothing: what is called when is the business of [`crate::files::state_file`].
 
 use std::fs::{self, OpenOptions, TryLockError};
 use std::io::{self, ErrorKind};

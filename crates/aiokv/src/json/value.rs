@@ -7,8 +7,8 @@ use serde::de::DeserializeOwned;
 use serde_json::ser::Formatter;
 
 use crate::error::{Error, Result};
-use crate::finite::Finite;
-use crate::text::{MAX_DEPTH, too_deep};
+use crate::json::finite::Finite;
+use crate::json::text::{MAX_DEPTH, too_deep};
 
 /// The JSON text of a value, in the layout of Python's `json.dumps`.
 pub(crate) fn encode<T: Serialize + ?Sized>(value: &T) -> Result<String> {

@@ -7,7 +7,7 @@ use std::sync::Arc;
 use memchr::memchr2;
 use serde::Deserialize;
 
-use crate::text;
+use crate::json::text;
 
 /// A key and its value as the text they have in the file: `"key": value`.
 ///

@@ -1,5 +1,5 @@
 //! The file of the journal: how it is opened, looked at, read, appended to, replaced and removed.
-//! What its lines say is the business of [`crate::journal`].
+//! What its lines say is the business of [`crate::format::journal`].
 //!
 //! Guarantees: the name of the journal never stands for an incomplete first line; lines that are
 //! reported as durable have been flushed; a journal that could not be appended to, or that a crash
@@ -13,10 +13,10 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 use crate::error::{Error, Result};
-use crate::journal::{self, Digest, Event, Lines, Position};
-use crate::replacement::{MODE_PRIVATE, take_after};
-use crate::state_file::{Failure, LockedFile, OpenFile, open_regular, temporary_name};
-use crate::storage::{Access, File, Metadata, Storage, read_from, write_all};
+use crate::files::replacement::{MODE_PRIVATE, take_after};
+use crate::files::state_file::{Failure, LockedFile, OpenFile, open_regular, temporary_name};
+use crate::files::storage::{Access, File, Metadata, Storage, read_from, write_all};
+use crate::format::journal::{self, Digest, Event, Lines, Position};
 
 /// The size of the journal is a multiple of this: a page, which is written whole anyway. A flush
 /// is faster when it need not update the size of the file.

@@ -12,10 +12,10 @@ use std::time::{Duration, Instant};
 use foldhash::fast::RandomState;
 
 use crate::error::Error;
-use crate::operation::{Answer, Operation, Target};
 use crate::options::{Journal, Options};
-use crate::sync::atomic::{AtomicUsize, Ordering};
-use crate::sync::{Condvar, Mutex, MutexGuard};
+use crate::queue::operation::{Answer, Operation, Target};
+use crate::queue::sync::atomic::{AtomicUsize, Ordering};
+use crate::queue::sync::{Condvar, Mutex, MutexGuard};
 
 /// Takes the answer to one operation, on the writer's thread.
 ///
@@ -250,7 +250,7 @@ mod tests {
     use shuttle::thread;
 
     use super::*;
-    use crate::entry::Entry;
+    use crate::json::entry::Entry;
 
     const SUBMITTERS: usize = 3;
     /// How many operations each of them submits.

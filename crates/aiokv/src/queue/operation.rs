@@ -2,9 +2,9 @@
 
 use std::borrow::Cow;
 
-use crate::entry::Entry;
-use crate::journal::Event;
-use crate::state::{Draft, View};
+use crate::format::journal::Event;
+use crate::json::entry::Entry;
+use crate::state::map::{Draft, View};
 
 /// A request in the queue. The writer evaluates it on the newest state, so it is not a blind
 /// write: it can look before it changes, and it has an answer.

@@ -18,10 +18,10 @@ use std::path::Path;
 use serde::de::{DeserializeSeed, Error as _, MapAccess, Visitor};
 use serde_json::value::RawValue;
 
-use crate::entry::line_found;
 use crate::error::{Corruption, Error, Result};
-use crate::state::{Loading, State, View, ViewPart};
-use crate::text::{MAX_DEPTH, mask_non_finite, too_deep};
+use crate::json::entry::line_found;
+use crate::json::text::{MAX_DEPTH, mask_non_finite, too_deep};
+use crate::state::map::{Loading, State, View, ViewPart};
 
 /// How long a piece of the encoded content is at least, but for the last one: little enough to be
 /// written and flushed in about the time that a commit takes.

@@ -15,17 +15,17 @@ use std::path::{Path, PathBuf};
 use std::sync::{Arc, LazyLock, Mutex, MutexGuard, OnceLock};
 use std::thread;
 
-use crate::commit::{Memory, Stored, Writer, answer};
-use crate::entry::Entry;
+use crate::engine::gate;
+use crate::engine::opening::{self, Unresolved};
 use crate::error::{Error, Result};
-use crate::fold::{BUSY_PAUSE, Folding};
-use crate::gate;
-use crate::opening::{self, Unresolved};
-use crate::operation::{Answer, Operation};
-use crate::queue::{Queue, Submission, Taken};
-use crate::state::State;
-use crate::state_file::StateFile;
-use crate::storage::Storage;
+use crate::files::state_file::StateFile;
+use crate::files::storage::Storage;
+use crate::json::entry::Entry;
+use crate::queue::operation::{Answer, Operation};
+use crate::queue::order::{Queue, Submission, Taken};
+use crate::state::map::State;
+use crate::writer::checkpoint::{BUSY_PAUSE, Folding};
+use crate::writer::commit::{Memory, Stored, Writer, answer};
 
 /// A path on a storage; the storage is told by its address, which stays its own while an engine
 /// holds it.

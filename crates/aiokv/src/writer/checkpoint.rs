@@ -15,18 +15,18 @@
 use std::sync::{Mutex, MutexGuard};
 use std::time::{Duration, Instant};
 
-use crate::commit::{self, Newest, Stored, Writer};
+use crate::engine::gate;
 use crate::error::{Error, Result};
-use crate::gate;
-use crate::journal::{Digest, Event, Position};
-use crate::journal_file::OpenJournal;
-use crate::operation::Answer;
+use crate::files::journal_file::OpenJournal;
+use crate::files::replacement::Replacement;
+use crate::files::state_file::{Failure, Lock, LockedFile, StateFile};
+use crate::files::storage::Metadata;
+use crate::format::journal::{Digest, Event, Position};
+use crate::format::json_file::{self as snapshot, Encoder};
 use crate::options::Options;
-use crate::queue::Submission;
-use crate::replacement::Replacement;
-use crate::snapshot::{self, Encoder};
-use crate::state_file::{Failure, Lock, LockedFile, StateFile};
-use crate::storage::Metadata;
+use crate::queue::operation::Answer;
+use crate::queue::order::Submission;
+use crate::writer::commit::{self, Newest, Stored, Writer};
 
 /// The pause before trying again when another process holds a lock.
 pub(crate) const BUSY_PAUSE: Duration = Duration::from_millis(2);

@@ -12,7 +12,7 @@ use std::sync::Arc;
 use foldhash::fast::RandomState;
 use hashbrown::{HashTable, hash_table};
 
-use crate::entry::{Block, Entry};
+use crate::json::entry::{Block, Entry};
 
 /// How many entries share a chunk: what a change copies while somebody holds a view. Fewer make a
 /// copy cheaper and a view dearer.

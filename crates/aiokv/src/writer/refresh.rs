@@ -9,14 +9,14 @@
 //! if the file that was read still has its name after the journal was read, the two belong
 //! together.
 
-use crate::commit::{Stored, Writer};
 use crate::error::{Corruption, Error, Result};
-use crate::journal::{self, Damage, Digest, Event, Lines, Position, Record};
-use crate::journal_file::OpenJournal;
-use crate::snapshot;
-use crate::state::{Draft, State};
-use crate::state_file::{LockedFile, Version};
-use crate::storage::Metadata;
+use crate::files::journal_file::OpenJournal;
+use crate::files::state_file::{LockedFile, Version};
+use crate::files::storage::Metadata;
+use crate::format::journal::{self, Damage, Digest, Event, Lines, Position, Record};
+use crate::format::json_file as snapshot;
+use crate::state::map::{Draft, State};
+use crate::writer::commit::{Stored, Writer};
 
 impl Writer<'_> {
     /// Makes memory agree with the file and the journal as they are now. `locked`: the file, if

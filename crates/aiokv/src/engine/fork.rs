@@ -11,7 +11,7 @@
 use std::cell::RefCell;
 use std::sync::RwLockWriteGuard;
 
-use crate::{engine, gate, opening};
+use crate::engine::{gate, opening, registry as engine};
 
 thread_local! {
     static GATE: RefCell<Option<RwLockWriteGuard<'static, ()>>> = const { RefCell::new(None) };

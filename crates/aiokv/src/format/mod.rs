@@ -1,0 +1,4 @@
+//! Text on disk, pure.
+
+pub(crate) mod journal;
+pub(crate) mod json_file;

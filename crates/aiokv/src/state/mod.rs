@@ -1,0 +1,3 @@
+//! The map in memory, pure.
+
+pub(crate) mod map;

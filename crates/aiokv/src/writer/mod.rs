@@ -1,0 +1,5 @@
+//! One batch, from the queue to the disk.
+
+pub(crate) mod checkpoint;
+pub(crate) mod commit;
+pub(crate) mod refresh;
