@@ -7,7 +7,7 @@ PEERS := target/peers
 SOURCES := Cargo.toml Cargo.lock pyproject.toml \
 	$(shell find crates python -name '*.rs' -o -name '*.toml' -o -name '*.py' -o -name '*.pyi')
 
-.PHONY: demo test torture fuzz lint bench bench-peers clean
+.PHONY: demo test torture fuzz lint bench bench-day bench-peers clean
 
 # Runs the example of the README and shows the file that it leaves behind.
 demo: $(VENV)/built
@@ -22,10 +22,12 @@ test: $(VENV)/built
 	RUSTFLAGS='--cfg fuzzing' cargo test --release --manifest-path fuzz/Cargo.toml --target-dir target/fuzz
 	$(BIN)/python -m pytest
 
-# The crash tests with new programs, for as long as told.
+# The simulation of several processes, then the crash tests, with new programs, each for as long as
+# told. AIOKV_SEED chooses the first program; a failure prints the one that failed.
 SECONDS ?= 600
 torture:
-	AIOKV_TORTURE_SECONDS=$(SECONDS) cargo test -p aiokv --test crash nothing_acknowledged -- --nocapture
+	AIOKV_TORTURE_SECONDS=$(SECONDS) cargo test -p aiokv --test it processes_share -- --nocapture
+	AIOKV_TORTURE_SECONDS=$(SECONDS) cargo test -p aiokv --test it nothing_acknowledged -- --nocapture
 
 # Coverage-guided fuzzing of one TARGET: decoder, journal or operations. Needs cargo-fuzz and a nightly Rust.
 TARGET ?= decoder
@@ -41,9 +43,13 @@ lint: $(VENV)/built
 	$(BIN)/mypy
 	$(BIN)/python -m mypy.stubtest aiokv._aiokv
 
-# Prints a table; fails nothing. Needs a quiet machine.
+# Prints two tables; fails nothing. Needs Linux and a quiet machine.
 bench: $(VENV)/built
 	$(BIN)/python bench/run.py
+
+# Prints a table for docs/performance.md: how much is written to disk in a day. Needs Linux.
+bench-day: $(VENV)/built
+	$(BIN)/python bench/bytes_a_day.py
 
 # Measures aiokv beside other stores, which it installs in an environment of their own, and writes
 # docs/peers.md and docs/peers.svg. Takes half an hour and needs a quiet machine, Linux and Python

@@ -1,9 +1,13 @@
 //! The journal: anything at all beside a file.
 
 use std::path::Path;
-use std::sync::Arc;
+use std::sync::{Arc, mpsc};
+use std::time::Instant;
 
-use aiokv::{AioKv, Entry, Error, Options, View};
+use aiokv::binding::{
+    Change, Entry, Key, Next, Operation, Outcome, Snapshot, Stepped, Waiter, Wake, Write,
+};
+use aiokv::{Error, Journal, Options};
 
 use crate::memory::Memory;
 
@@ -17,47 +21,59 @@ const CONTENT: &[u8] = b"{\n  \"a\": 1\n}\n";
 /// The journal is `data`, of which every line gets the checksum that it needs; but if `data` begins
 /// with `!`, what follows that is the journal as it stands.
 ///
-/// Reading must change nothing. If it succeeds, so must a change, and after closing there must be
-/// the file alone, with what was read and the change in it. If it does not, the error must name both
-/// files, no change may be made, and clearing must remove both.
+/// Reading must change nothing. If it succeeds, so must a change that is appended, which another
+/// process that has read before must see; and after a checkpoint there must be the file alone, with
+/// what was read and the change in it. If it does not, the error must name both files, no change may
+/// be made, and clearing must remove both.
 pub fn journal(data: &[u8]) {
     let memory = Memory::default();
-    memory.edit(Path::new(FILE), CONTENT.to_vec());
-    memory.edit(Path::new(JOURNAL), text(data));
+    memory.edit(Path::new(FILE), CONTENT);
+    memory.edit(Path::new(JOURNAL), &text(data));
     let before = memory.files();
-    let store = open(&memory);
-    let read = pollster::block_on(store.view());
+    let mut store = open(&memory);
+    let read = read(&mut store);
     assert_eq!(memory.files(), before, "reading changed something");
     match read {
-        Ok(view) => change(&memory, &store, &view),
+        Ok(entries) => change(&memory, store, &entries),
         Err(Error::Corrupt(corruption)) => {
             let message = corruption.to_string();
             assert_eq!(corruption.path, Path::new(JOURNAL), "{message}");
             assert!(message.contains(&format!("`{FILE}`")), "{message}");
-            let set = pollster::block_on(store.set("new", &2));
+            let set = ask(&mut store, set("2"));
             assert!(matches!(set, Err(Error::Corrupt(_))), "changed a damaged store: {set:?}");
             assert_eq!(memory.files(), before, "a failed change left something");
-            pollster::block_on(store.clear()).expect("clearing needs no readable journal");
+            ask(&mut store, Operation::Clear).expect("clearing needs no readable journal");
             assert_eq!(memory.files(), []);
         }
         Err(other) => panic!("reported damage as something else: {other}"),
     }
 }
 
-fn change(memory: &Memory, store: &AioKv, view: &View) {
-    pollster::block_on(store.set("new", &2)).expect("what can be read can be changed");
-    pollster::block_on(store.close()).expect("what can be changed can be folded");
+fn change(memory: &Memory, mut store: Stepped, before: &Snapshot) {
+    let mut other = open(memory);
+    ask(&mut other, set("2")).expect("what can be read can be changed");
+    assert!(memory.file(Path::new(JOURNAL)).is_some(), "the change is in the journal");
+    check(&mut store, before, "2");
+    ask(&mut store, set("3")).expect("what can be read can be changed");
+    check(&mut other, before, "3");
+    ask(&mut other, Operation::Checkpoint).expect("what can be changed can be brought up to date");
     let names: Vec<_> = memory.files().into_iter().map(|(path, _)| path).collect();
     assert_eq!(names, [Path::new(FILE)]);
-    let other = open(memory);
-    let now = pollster::block_on(other.view()).expect("what was written can be read");
-    assert_eq!(others(&now), others(view), "something else changed too");
-    assert_eq!(pollster::block_on(other.get("new")).expect("it is there"), Some(2));
+    check(&mut store, before, "3");
+    check(&mut open(memory), before, "3");
+}
+
+/// Looks that `new` has a value, and everything else is what it was.
+fn check(store: &mut Stepped, before: &Snapshot, new: &str) {
+    let now = read(store).expect("what was written can be read");
+    let value = now.iter().find(|entry| *entry.key() == *b"new").map(Entry::value_text);
+    assert_eq!(value, Some(new));
+    assert_eq!(others(&now), others(before), "something else changed too");
 }
 
 /// The entries that nobody changed.
-fn others(view: &View) -> Vec<&str> {
-    view.iter().filter(|entry| *entry.key() != *b"new").map(Entry::line).collect()
+fn others(snapshot: &Snapshot) -> Vec<&str> {
+    snapshot.iter().filter(|entry| *entry.key() != *b"new").map(Entry::line).collect()
 }
 
 fn text(data: &[u8]) -> Vec<u8> {
@@ -72,7 +88,38 @@ fn text(data: &[u8]) -> Vec<u8> {
     lines.flat_map(checked).collect()
 }
 
-fn open(memory: &Memory) -> AioKv {
-    let storage = Arc::new(memory.clone());
-    AioKv::with_storage(FILE, Options::default(), storage).expect("the path is absolute")
+fn open(memory: &Memory) -> Stepped {
+    Stepped::new(Arc::new(memory.other_process()), Path::new(FILE))
+}
+
+fn set(value: &str) -> Operation {
+    let change = Change::Set(Entry::new("\"new\"", value));
+    Operation::Write([Write::unconditional(change)].into())
+}
+
+fn read(store: &mut Stepped) -> Result<Snapshot, Error> {
+    match ask(store, Operation::ReadPrefix(Key::default()))? {
+        Outcome::Snapshot(snapshot) => Ok(snapshot),
+        other => panic!("a read is answered with a snapshot: {other:?}"),
+    }
+}
+
+/// Lets a store carry out an operation.
+fn ask(store: &mut Stepped, operation: Operation) -> Result<Outcome, Error> {
+    let (sender, answer) = mpsc::channel();
+    let options = Options::default().journal(Journal::Always).checkpoint_pace(0);
+    let now = Instant::now();
+    store.submit(operation, Box::new(Answering(sender)), Arc::new(options), now);
+    while store.step(now) == Next::Again {}
+    answer.try_recv().expect("nobody has a lock, so it is answered")
+}
+
+struct Answering(mpsc::Sender<Result<Outcome, Error>>);
+
+impl Waiter for Answering {
+    fn answer(self: Box<Self>, answer: Result<Outcome, Error>) -> Option<Arc<dyn Wake>> {
+        // It is waited for.
+        let _ = self.0.send(answer);
+        None
+    }
 }

@@ -3,15 +3,22 @@
 use std::collections::BTreeMap;
 use std::io::{self, ErrorKind};
 use std::path::{Path, PathBuf};
-use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard};
 
-use aiokv::storage::{Access, File, Kind, Metadata, Storage};
+use aiokv::binding::storage::{self, Access, File, Kind, Lock, Metadata, Storage, Visibility};
 
-/// Files by their names. Clones are the same files, as other processes see them: a store cannot
-/// tell that it shares them with a store on another clone.
+/// Files by their names, as one process sees them.
 #[derive(Clone, Default)]
-pub(crate) struct Memory(Arc<Mutex<Directory>>);
+pub(crate) struct Memory {
+    directory: Arc<Mutex<Directory>>,
+    process: Arc<Process>,
+}
+
+#[derive(Default)]
+struct Process {
+    killed: AtomicBool,
+}
 
 #[derive(Default)]
 struct Directory {
@@ -22,30 +29,88 @@ struct Directory {
 struct Content {
     bytes: Vec<u8>,
     metadata: Metadata,
-    locked: bool,
+    /// The locks that are held.
+    locks: Vec<Held>,
+}
+
+struct Held {
+    handle: u64,
+    process: Arc<Process>,
+    lock: Lock,
 }
 
 /// An open file.
 struct Handle {
+    number: u64,
     content: Arc<Mutex<Content>>,
-    holds_lock: AtomicBool,
+    process: Arc<Process>,
 }
 
+struct OpenDirectory;
+
 impl Memory {
+    /// The same files as another process sees them.
+    pub(crate) fn other_process(&self) -> Self {
+        Self { directory: Arc::clone(&self.directory), process: Arc::default() }
+    }
+
+    /// Kills this process: its locks are released, and nothing that it does afterwards has any
+    /// effect.
+    pub(crate) fn kill(&self) {
+        self.process.killed.store(true, Ordering::Relaxed);
+    }
+
     /// Every file with its content.
     pub(crate) fn files(&self) -> Vec<(PathBuf, Vec<u8>)> {
         let file = |(path, content): (&PathBuf, &Arc<Mutex<Content>>)| {
             (path.clone(), lock(content).bytes.clone())
         };
-        lock(&self.0).files.iter().map(file).collect()
+        lock(&self.directory).files.iter().map(file).collect()
+    }
+
+    /// The content of a file.
+    pub(crate) fn file(&self, path: &Path) -> Option<Vec<u8>> {
+        let content = lock(&self.directory).find(path).ok()?;
+        Some(lock(&content).bytes.clone())
     }
 
     /// Overwrites a file in place, or creates it, as an editor does.
-    pub(crate) fn edit(&self, path: &Path, bytes: Vec<u8>) {
-        let content = lock(&self.0).create(path);
+    pub(crate) fn edit(&self, path: &Path, bytes: &[u8]) {
+        let content = lock(&self.directory).create(path);
         let mut content = lock(&content);
-        content.bytes = bytes;
+        content.bytes = bytes.to_vec();
         content.written();
+    }
+
+    /// Puts a new file in the place of another one, if there is one, as another editor does.
+    pub(crate) fn replace(&self, path: &Path, bytes: &[u8]) {
+        self.unlink(path);
+        self.edit(path, bytes);
+    }
+
+    /// Removes a file, if it is there.
+    pub(crate) fn unlink(&self, path: &Path) {
+        // It may be gone already.
+        let _ = lock(&self.directory).unlink(path);
+    }
+
+    /// A dead process gets no answers.
+    fn alive(&self) -> io::Result<MutexGuard<'_, Directory>> {
+        self.process.alive()?;
+        Ok(lock(&self.directory))
+    }
+
+    fn handle(&self, content: Arc<Mutex<Content>>) -> Box<dyn File> {
+        static NEXT: AtomicU64 = AtomicU64::new(0);
+        let number = NEXT.fetch_add(1, Ordering::Relaxed);
+        Box::new(Handle { number, content, process: Arc::clone(&self.process) })
+    }
+}
+
+impl Process {
+    fn alive(&self) -> io::Result<()> {
+        let killed = self.killed.load(Ordering::Relaxed);
+        if killed { Err(io::Error::other("the process was killed")) } else { Ok(()) }
     }
 }
 
@@ -67,7 +132,7 @@ impl Directory {
                 mode: 0o644,
                 kind: Kind::File,
             };
-            Arc::new(Mutex::new(Content { bytes: Vec::new(), metadata, locked: false }))
+            Arc::new(Mutex::new(Content { bytes: Vec::new(), metadata, locks: Vec::new() }))
         });
         Arc::clone(content)
     }
@@ -76,7 +141,15 @@ impl Directory {
         self.files.get(path).cloned().ok_or_else(|| ErrorKind::NotFound.into())
     }
 
-    fn unlink(&mut self, path: &Path) -> io::Result<Arc<Mutex<Content>>> {
+    fn unlink(&mut self, path: &Path) -> io::Result<()> {
+        let content = self.take(path)?;
+        let mut content = lock(&content);
+        content.metadata.links = 0;
+        content.touched();
+        Ok(())
+    }
+
+    fn take(&mut self, path: &Path) -> io::Result<Arc<Mutex<Content>>> {
         self.files.remove(path).ok_or_else(|| ErrorKind::NotFound.into())
     }
 }
@@ -93,82 +166,66 @@ impl Content {
     }
 }
 
-impl Handle {
-    fn boxed(content: Arc<Mutex<Content>>) -> Box<dyn File> {
-        Box::new(Self { content, holds_lock: AtomicBool::new(false) })
-    }
-}
-
 fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
     mutex.lock().expect("nothing panics while it is locked")
 }
 
 impl Storage for Memory {
-    fn read_link(&self, _path: &Path) -> io::Result<PathBuf> {
-        Err(ErrorKind::InvalidInput.into())
-    }
-
-    fn canonicalize(&self, path: &Path) -> io::Result<PathBuf> {
-        if path != Path::new("/") {
-            lock(&self.0).find(path)?;
-        }
+    fn resolve(&self, path: &Path) -> io::Result<PathBuf> {
+        self.process.alive()?;
         Ok(path.to_owned())
     }
 
     fn open(&self, path: &Path, _access: Access) -> io::Result<Box<dyn File>> {
-        lock(&self.0).find(path).map(Handle::boxed)
+        let content = self.alive()?.find(path)?;
+        Ok(self.handle(content))
     }
 
-    fn create(&self, path: &Path, _mode: u32) -> io::Result<Box<dyn File>> {
-        let mut directory = lock(&self.0);
+    fn create(&self, path: &Path, _visibility: Visibility) -> io::Result<Box<dyn File>> {
+        let mut directory = self.alive()?;
         if directory.files.contains_key(path) {
             return Err(ErrorKind::AlreadyExists.into());
         }
-        Ok(Handle::boxed(directory.create(path)))
+        Ok(self.handle(directory.create(path)))
     }
 
     fn metadata(&self, path: &Path) -> io::Result<Metadata> {
-        let content = lock(&self.0).find(path)?;
+        let content = self.alive()?.find(path)?;
         Ok(lock(&content).metadata)
     }
 
     fn rename(&self, from: &Path, to: &Path) -> io::Result<()> {
-        let mut directory = lock(&self.0);
-        let content = directory.unlink(from)?;
+        let mut directory = self.alive()?;
+        let content = directory.take(from)?;
         lock(&content).touched();
-        if let Some(replaced) = directory.files.insert(to.to_owned(), content) {
-            let mut replaced = lock(&replaced);
-            replaced.metadata.links = 0;
-            replaced.touched();
-        }
-        Ok(())
-    }
-
-    fn rename_new(&self, from: &Path, to: &Path) -> io::Result<()> {
-        let mut directory = lock(&self.0);
-        if directory.files.contains_key(to) {
-            return Err(ErrorKind::AlreadyExists.into());
-        }
-        let content = directory.unlink(from)?;
-        lock(&content).touched();
+        // What had the name before, if anything had it.
+        let _ = directory.unlink(to);
         directory.files.insert(to.to_owned(), content);
         Ok(())
     }
 
+    fn rename_new(&self, from: &Path, to: &Path) -> io::Result<()> {
+        if self.alive()?.files.contains_key(to) {
+            return Err(ErrorKind::AlreadyExists.into());
+        }
+        self.rename(from, to)
+    }
+
     fn remove(&self, path: &Path) -> io::Result<()> {
-        let content = lock(&self.0).unlink(path)?;
-        let mut content = lock(&content);
-        content.metadata.links = 0;
-        content.touched();
-        Ok(())
+        self.alive()?.unlink(path)
     }
 
     fn create_directory(&self, _path: &Path) -> io::Result<()> {
-        Err(ErrorKind::Unsupported.into())
+        Err(ErrorKind::AlreadyExists.into())
     }
 
-    fn flush_directory(&self, _path: &Path) -> io::Result<()> {
-        Ok(())
+    fn open_directory(&self, _path: &Path) -> io::Result<Box<dyn storage::Directory>> {
+        self.process.alive()?;
+        Ok(Box::new(OpenDirectory))
+    }
+
+    fn user(&self) -> u32 {
+        0
     }
 
     fn lock_holder(&self, _file: &Metadata) -> Option<u32> {
@@ -176,13 +233,27 @@ impl Storage for Memory {
     }
 }
 
+impl storage::Directory for OpenDirectory {
+    fn flush(&self) -> io::Result<()> {
+        Ok(())
+    }
+}
+
+impl Handle {
+    /// A dead process gets no answers.
+    fn alive(&self) -> io::Result<MutexGuard<'_, Content>> {
+        self.process.alive()?;
+        Ok(lock(&self.content))
+    }
+}
+
 impl File for Handle {
     fn metadata(&self) -> io::Result<Metadata> {
-        Ok(lock(&self.content).metadata)
+        Ok(self.alive()?.metadata)
     }
 
     fn read_at(&self, buffer: &mut [u8], offset: u64) -> io::Result<usize> {
-        let content = lock(&self.content);
+        let content = self.alive()?;
         let start = usize::try_from(offset).expect("fits in memory").min(content.bytes.len());
         let rest = &content.bytes[start..];
         let count = rest.len().min(buffer.len());
@@ -191,7 +262,7 @@ impl File for Handle {
     }
 
     fn write_at(&self, bytes: &[u8], offset: u64) -> io::Result<usize> {
-        let mut content = lock(&self.content);
+        let mut content = self.alive()?;
         let start = usize::try_from(offset).expect("fits in memory");
         let end = content.bytes.len().max(start + bytes.len());
         content.bytes.resize(end, 0);
@@ -200,52 +271,63 @@ impl File for Handle {
         Ok(bytes.len())
     }
 
-    fn set_owner(&self, _owner: u32, _group: u32) -> io::Result<()> {
+    fn set_owner(&self, _owner: Option<u32>, _group: Option<u32>) -> io::Result<()> {
         Err(ErrorKind::PermissionDenied.into())
     }
 
     fn set_mode(&self, mode: u32) -> io::Result<()> {
-        let mut content = lock(&self.content);
+        let mut content = self.alive()?;
         content.metadata.mode = mode;
         content.touched();
         Ok(())
     }
 
     fn set_length(&self, length: u64) -> io::Result<()> {
-        let mut content = lock(&self.content);
+        let mut content = self.alive()?;
         content.bytes.resize(usize::try_from(length).expect("fits in memory"), 0);
         content.written();
         Ok(())
     }
 
     fn touch(&self) -> io::Result<()> {
-        lock(&self.content).touched();
+        self.alive()?.touched();
         Ok(())
     }
 
     fn flush(&self) -> io::Result<()> {
-        Ok(())
+        self.process.alive()
     }
 
     fn flush_content(&self) -> io::Result<()> {
-        Ok(())
+        self.process.alive()
     }
 
-    fn try_lock(&self) -> io::Result<bool> {
-        let mut content = lock(&self.content);
-        if content.locked && !self.holds_lock.load(Ordering::Acquire) {
+    fn try_lock(&self, wanted: Lock) -> io::Result<bool> {
+        let mut content = self.alive()?;
+        content.locks.retain(|held| {
+            held.handle != self.number && !held.process.killed.load(Ordering::Relaxed)
+        });
+        let excludes = |held: &Held| wanted == Lock::Exclusive || held.lock == Lock::Exclusive;
+        if content.locks.iter().any(excludes) {
             return Ok(false);
         }
-        content.locked = true;
-        self.holds_lock.store(true, Ordering::Release);
+        let process = Arc::clone(&self.process);
+        content.locks.push(Held { handle: self.number, process, lock: wanted });
         Ok(true)
     }
 
+    fn lock(&self, wanted: Lock) -> io::Result<()> {
+        let taken = self.try_lock(wanted)?;
+        assert!(taken, "a store that is stepped has no thread to wait for a lock");
+        Ok(())
+    }
+
+    fn close_in_child(&self) {
+        unreachable!("nothing forks");
+    }
+
     fn unlock(&self) -> io::Result<()> {
-        let mut content = lock(&self.content);
-        if self.holds_lock.swap(false, Ordering::AcqRel) {
-            content.locked = false;
-        }
+        self.alive()?.locks.retain(|held| held.handle != self.number);
         Ok(())
     }
 }

@@ -1,20 +1,23 @@
-//! Sequences of operations against an ordered map.
+//! Sequences of operations of several processes against an ordered map.
 
-use std::future::Future;
+use std::collections::HashMap;
 use std::path::Path;
-use std::pin::Pin;
-use std::sync::Arc;
-use std::task::{Context, Poll, Waker};
+use std::sync::{Arc, Mutex};
+use std::time::{Duration, Instant};
 
-use aiokv::{AioKv, Error, Options};
-use serde_json::Value;
+use aiokv::binding::{
+    Change, Condition, Entry, Key, Next, Operation, Outcome, Stepped, Waiter, Wake, Write,
+};
+use aiokv::{Error, Journal, Options};
 use serde_json::value::RawValue;
 
 use crate::memory::Memory;
-use crate::model::{Answer, Model};
+use crate::model::Model;
 use crate::reference;
 
-const PATH: &str = "/state.json";
+const FILE: &str = "/state.json";
+const JOURNAL: &str = "/state.json.journal";
+const TEMPORARY: &str = "/.state.json.aiokv-tmp";
 
 /// How many keys `many` and `none` take at most: enough for the engine to split its entries, and to
 /// clean up after deleted ones.
@@ -23,8 +26,11 @@ const MANY: usize = 1100;
 /// After so many operations the rest of the input is left alone: it would only be slower.
 const OPERATIONS_MAX: usize = 2 * MANY + 200;
 
-/// Carries out operations on a store and on a model of it, and compares every answer and, once
-/// everything is answered, the file.
+/// Whoever takes more steps than this, with nothing to wait for, does not end.
+const STEPS_MAX: usize = 20_000;
+
+/// Carries out operations on stores in two processes and on a model of them, and compares every
+/// answer and, once everything is answered, the files.
 ///
 /// Every line of `data` is an operation. Its first letter says which; what stands after the first
 /// space is what it works on.
@@ -32,17 +38,28 @@ const OPERATIONS_MAX: usize = 2 * MANY + 200;
 /// | line | operation |
 /// |---|---|
 /// | `set KEY=VALUE` | sets a JSON text, or a string if it is none |
-/// | `typed KEY=VALUE` | the same, as a value in memory that is spelled anew |
+/// | `join PART;PART...` | writes several keys, all or none; see below |
 /// | `delete KEY` | |
 /// | `get KEY` | |
-/// | `all` | gets everything |
+/// | `all PREFIX` | gets everything whose key has the prefix |
 /// | `clear` | |
 /// | `many NUMBER` | sets as many keys |
 /// | `none NUMBER` | deletes as many keys |
-/// | `wait` | waits for the answers; operations are started without waiting for the one before |
-/// | `reopen` | waits, closes the store and opens it as another process |
-/// | `other` | waits, and goes on in the other one of two processes |
-/// | `edit CONTENT` | waits, and overwrites the file |
+/// | `options NUMBER` | chooses the options of the operations that follow |
+/// | `tick NUMBER` | takes so many steps; operations are started without waiting for the one before |
+/// | `wait` | takes steps of both processes until nothing is left to do |
+/// | `later SECONDS` | waits, and lets the time pass, so that checkpoints are due |
+/// | `bring` | asks for a checkpoint, and waits |
+/// | `finish` | asks both stores to close, and waits |
+/// | `reopen` | kills the process and starts another one |
+/// | `other` | goes on in the other one of two processes |
+/// | `edit CONTENT` | overwrites the file |
+/// | `vary CONTENT` | puts another file in its place |
+/// | `unlink` | removes the file |
+///
+/// A part is `KEY=VALUE`; `KEY!VALUE`, which requires that there is no value, `KEY?VALUE`, that there
+/// is one, and `KEY~VALUE`, that there is the one that this process read last; `KEY-`, which deletes;
+/// or `KEY+NUMBER`, which adds.
 pub fn operations(data: &[u8]) {
     let mut run = Run::new();
     for line in data.split(|&byte| byte == b'\n') {
@@ -51,198 +68,335 @@ pub fn operations(data: &[u8]) {
         }
         run.line(&String::from_utf8_lossy(line));
     }
-    run.wait();
-    for store in run.stores {
-        assert_eq!(pollster::block_on(answer(store.close(), |()| Answer::Done)), Answer::Done);
-    }
+    run.end();
 }
 
 struct Run {
-    memory: Memory,
-    /// Two stores that share nothing but the file; the first one is in use.
-    stores: [AioKv; 2],
+    /// The first process is the one that operations are started in.
+    processes: [Process; 2],
     model: Model,
-    started: Vec<Started>,
+    options: Arc<Options>,
+    /// The time.
+    now: Instant,
+    /// How many operations were started.
     count: usize,
+    /// Whether a process was killed since there was no journal: what it left in the journal is no
+    /// business of the others, until they are asked for a checkpoint.
+    orphaned: bool,
 }
 
-/// An operation that took its place in the order, and what it must answer.
+/// A store that shares nothing with others but the files.
+struct Process {
+    memory: Memory,
+    store: Stepped,
+    started: HashMap<usize, Started>,
+    answers: Arc<Mutex<Vec<Answer>>>,
+    /// The texts of values that were read last.
+    seen: HashMap<Box<[u8]>, Box<str>>,
+}
+
+/// An operation that has a place in the order, and no answer.
 struct Started {
-    line: String,
-    expected: Answer,
-    answer: Poll<Answer>,
-    future: Pin<Box<dyn Future<Output = Answer>>>,
+    operation: Operation,
+    at: Instant,
+}
+
+type Answer = (usize, Result<Outcome, Error>);
+
+/// Takes the answer to the operation with a number.
+struct Answering {
+    number: usize,
+    answers: Arc<Mutex<Vec<Answer>>>,
+}
+
+impl Waiter for Answering {
+    fn answer(self: Box<Self>, answer: Result<Outcome, Error>) -> Option<Arc<dyn Wake>> {
+        self.answers.lock().expect("nothing panics with it").push((self.number, answer));
+        None
+    }
 }
 
 impl Run {
     fn new() -> Self {
         let memory = Memory::default();
-        let stores = [(); 2].map(|()| open(&memory));
-        Self { memory, stores, model: Model::default(), started: Vec::new(), count: 0 }
+        let processes = [memory.other_process(), memory].map(Process::new);
+        Self {
+            processes,
+            model: Model::default(),
+            options: options(0),
+            now: Instant::now(),
+            count: 0,
+            orphaned: false,
+        }
     }
 
     fn line(&mut self, line: &str) {
         let (name, rest) = line.split_once(' ').unwrap_or((line, ""));
         match name.bytes().next() {
-            Some(b's') => self.set(line, rest),
-            Some(b't') => self.set_typed(line, rest),
-            Some(b'd') => self.delete(line, key(rest)),
-            Some(b'g') => self.get(line, key(rest)),
-            Some(b'a') => self.get_all(line),
-            Some(b'c') => self.clear(line),
-            Some(b'm') => numbered(rest).for_each(|key| self.set_text(line, key, "0".to_owned())),
-            Some(b'n') => numbered(rest).for_each(|key| self.delete(line, key)),
-            Some(b'w') => self.wait(),
-            Some(b'r') => self.reopen(),
-            Some(b'o') => {
-                self.wait();
-                self.stores.swap(0, 1);
+            Some(b's') => self.write([self.part(rest, '=')]),
+            Some(b'j') => {
+                let parts: Vec<_> = rest.split(';').map(|part| self.any_part(part)).collect();
+                self.write(parts);
             }
-            Some(b'e') => self.edit(rest),
+            Some(b'd') => self.write([delete(rest)]),
+            Some(b'g') => self.get(rest),
+            Some(b'a') => self.start(Operation::ReadPrefix(rest.as_bytes().into())),
+            Some(b'c') => self.start(Operation::Clear),
+            Some(b'm') => numbered(rest).for_each(|key| self.write([self.part(&key, '=')])),
+            Some(b'n') => numbered(rest).for_each(|key| self.write([delete(&key)])),
+            Some(b'o') if name.starts_with("op") => self.options = options(number(rest)),
+            Some(b'o') => self.processes.swap(0, 1),
+            Some(b't') => (0..number(rest).clamp(1, 20)).for_each(|_| self.tick()),
+            Some(b'w') => self.wait(),
+            Some(b'l') => {
+                self.wait();
+                self.now += Duration::from_secs(number(rest).min(100) as u64);
+                self.wait();
+            }
+            Some(b'b') => self.bring_up_to_date(),
+            Some(b'f') => self.finish(),
+            Some(b'r') => self.reopen(),
+            Some(b'e') => self.edit(Some(rest), Memory::edit),
+            Some(b'v') => self.edit(Some(rest), Memory::replace),
+            Some(b'u') => self.edit(None, |memory, path, _| memory.unlink(path)),
             _ => {}
         }
     }
 
-    fn set(&mut self, line: &str, rest: &str) {
-        let (key_text, value) = rest.split_once('=').unwrap_or((rest, "null"));
-        let text = match serde_json::from_str::<&RawValue>(value) {
-            Ok(text) => text.get().to_owned(),
-            Err(_) => Value::from(value).to_string(),
+    fn any_part(&self, text: &str) -> Option<Write> {
+        let sign = text.find(['=', '!', '?', '~', '-', '+'])?;
+        match &text[sign..=sign] {
+            "-" => delete(&text[..sign]),
+            "+" => add(&text[..sign], &text[sign + 1..]),
+            sign => self.part(text, sign.chars().next().expect("one")),
+        }
+    }
+
+    /// A write of `KEY=VALUE`, or with another sign; none if the value cannot be stored.
+    fn part(&self, text: &str, sign: char) -> Option<Write> {
+        let (key, value) = text.split_once(sign).unwrap_or((text, "null"));
+        let value = match serde_json::from_str::<&RawValue>(value) {
+            Ok(value) => value.get().to_owned(),
+            Err(_) => serde_json::Value::from(value).to_string(),
         };
-        self.set_text(line, key(key_text), text);
-    }
-
-    fn set_text(&mut self, line: &str, key: String, text: String) {
-        let expected = match reference::read_value(&text) {
-            Some(value) => self.model.set(key.clone(), value),
-            None => Answer::Refused,
+        reference::read_value(&value)?;
+        let entry = Entry::new(&key_text(key), &value);
+        let seen = || self.processes[0].seen.get(&*entry.key()).cloned();
+        let condition = match sign {
+            '!' => Condition::Absent,
+            '?' => Condition::Present,
+            '~' => Condition::Exactly(seen().unwrap_or_else(|| "null".into())),
+            _ => Condition::Anything,
         };
-        let store = self.stores[0].clone();
-        let value = RawValue::from_string(text).expect("JSON");
-        self.start(line, expected, async move {
-            answer(store.set(&key, &value), |()| Answer::Done).await
-        });
+        Some(Write { condition, change: Change::Set(entry) })
     }
 
-    fn set_typed(&mut self, line: &str, rest: &str) {
-        let (key_text, value) = rest.split_once('=').unwrap_or((rest, "null"));
-        let key = key(key_text);
-        let value = serde_json::from_str(value).unwrap_or_else(|_| Value::from(value));
-        let tokens = reference::read_value(&value.to_string()).expect("serde_json nests less deep");
-        let expected = self.model.set(key.clone(), tokens);
-        let store = self.stores[0].clone();
-        self.start(line, expected, async move {
-            answer(store.set(&key, &value), |()| Answer::Done).await
-        });
+    fn write(&mut self, writes: impl IntoIterator<Item = Option<Write>>) {
+        let writes: Box<[_]> = writes.into_iter().flatten().collect();
+        if !writes.is_empty() {
+            self.start(Operation::Write(writes));
+        }
     }
 
-    fn delete(&mut self, line: &str, key: String) {
-        let expected = self.model.delete(&key);
-        let store = self.stores[0].clone();
-        self.start(
-            line,
-            expected,
-            async move { answer(store.delete(&key), |()| Answer::Done).await },
-        );
+    /// Reads a key: at once, if the store can.
+    fn get(&mut self, key: &str) {
+        let key = key_bytes(key);
+        match self.processes[0].store.get_now(&key) {
+            None => self.start(Operation::Read([key].into())),
+            Some(found) => {
+                assert!(!self.model.is_damaged(), "{key:?} of a damaged file: {found:?}");
+                self.model.check_get(&key, found.as_ref());
+                self.processes[0].see(&key, found.as_ref());
+            }
+        }
     }
 
-    fn get(&mut self, line: &str, key: String) {
-        let expected = self.model.get(&key);
-        let store = self.stores[0].clone();
-        self.start(line, expected, async move {
-            let value =
-                |value: Option<Box<RawValue>>| Answer::Value(value.map(|text| tokens(&text)));
-            answer(store.get(&key), value).await
-        });
+    /// Puts an operation in the queue of the first process.
+    fn start(&mut self, operation: Operation) {
+        let (number, at) = (self.count, self.now);
+        self.count += 1;
+        let options = Arc::clone(&self.options);
+        self.processes[0].start(number, operation, options, at);
     }
 
-    fn get_all(&mut self, line: &str) {
-        let expected = self.model.get_all();
-        let store = self.stores[0].clone();
-        self.start(line, expected, async move {
-            let all = |entries: Vec<(String, Box<RawValue>)>| {
-                Answer::All(entries.into_iter().map(|(key, text)| (key, tokens(&text))).collect())
-            };
-            answer(store.get_all(), all).await
-        });
+    /// Takes one step of a process. What it answers took effect in this step.
+    fn step(&mut self, which: usize) -> Next {
+        let Self { processes, model, now, .. } = self;
+        let process = &mut processes[which];
+        let next = process.store.step(*now);
+        let mut answers = std::mem::take(&mut *process.answers.lock().expect("nothing panics"));
+        answers.sort_by_key(|(number, _)| *number);
+        for (number, answer) in answers {
+            let Started { operation, at } =
+                process.started.remove(&number).expect("one answer to each operation");
+            if let Err(Error::Locked { waited, .. }) = &answer {
+                assert!(now.duration_since(at) >= *waited, "gave up too early");
+                continue;
+            }
+            model.check(&operation, &answer);
+            if let (Operation::Read(keys), Ok(Outcome::Read(found))) = (operation, answer) {
+                keys.iter().zip(found).for_each(|(key, it)| process.see(key, it.as_ref()));
+            }
+        }
+        next
     }
 
-    fn clear(&mut self, line: &str) {
-        let expected = self.model.clear();
-        let store = self.stores[0].clone();
-        self.start(line, expected, async move { answer(store.clear(), |()| Answer::Done).await });
+    fn tick(&mut self) {
+        if let Next::Retry(pause) = self.step(0) {
+            self.now += pause;
+        }
+    }
+
+    /// Takes steps until nothing is left to do, and compares with the files.
+    fn wait(&mut self) {
+        let mut steps = 0;
+        let mut idle = 0;
+        while idle < self.processes.len() {
+            steps += 1;
+            assert!(steps < STEPS_MAX, "it does not end");
+            match self.step(steps % self.processes.len()) {
+                Next::Again => idle = 0,
+                Next::Retry(pause) => {
+                    self.now += pause;
+                    idle = 0;
+                }
+                Next::Idle(due) if due.is_some_and(|due| due <= self.now) => idle = 0,
+                Next::Idle(_) => idle += 1,
+            }
+        }
+        for process in &self.processes {
+            let left: Vec<_> = process.started.values().map(|it| &it.operation).collect();
+            assert!(left.is_empty(), "never answered: {left:?}");
+        }
+        let memory = &self.processes[0].memory;
+        let has_journal = memory.file(Path::new(JOURNAL)).is_some();
+        self.model.check_file(memory.file(Path::new(FILE)).as_deref(), has_journal);
+        self.orphaned &= has_journal;
+        self.read_all();
+    }
+
+    /// Another process reads everything.
+    fn read_all(&mut self) {
+        let mut reader = Process::new(self.processes[0].memory.other_process());
+        reader.start(0, Operation::ReadPrefix(Key::default()), options(0), self.now);
+        let next = reader.store.step(self.now);
+        assert_eq!(next, Next::Idle(None), "nobody has a lock");
+        let answers = std::mem::take(&mut *reader.answers.lock().expect("nothing panics"));
+        let [(_, answer)] = &answers[..] else { panic!("one answer to one operation") };
+        self.model.check(&Operation::ReadPrefix(Key::default()), answer);
+    }
+
+    fn bring_up_to_date(&mut self) {
+        self.start(Operation::Checkpoint);
+        self.wait();
+        if !self.model.is_damaged() {
+            assert!(!self.has_journal(), "the file should hold everything");
+        }
+    }
+
+    fn finish(&mut self) {
+        for _ in 0..2 {
+            self.start(Operation::Close);
+            self.processes.swap(0, 1);
+        }
+        self.wait();
+        if !self.model.is_damaged() && !self.orphaned {
+            assert!(!self.has_journal(), "the file should hold what the stores changed");
+        }
+    }
+
+    fn has_journal(&self) -> bool {
+        self.processes[0].memory.file(Path::new(JOURNAL)).is_some()
     }
 
     fn reopen(&mut self) {
-        self.wait();
-        let closed = std::mem::replace(&mut self.stores[0], open(&self.memory));
-        assert_eq!(pollster::block_on(answer(closed.close(), |()| Answer::Done)), Answer::Done);
+        let [killed, other] = &self.processes;
+        killed.memory.kill();
+        self.processes[0] = Process::new(other.memory.other_process());
+        self.orphaned = self.has_journal();
     }
 
-    fn edit(&mut self, content: &str) {
-        self.wait();
-        if self.model.edit(content.as_bytes()) {
-            self.memory.edit(Path::new(PATH), content.as_bytes().to_vec());
+    fn edit(&mut self, content: Option<&str>, edit: fn(&Memory, &Path, &[u8])) {
+        let content = content.map(str::as_bytes);
+        let memory = &self.processes[0].memory;
+        let file = memory.file(Path::new(FILE));
+        self.model.edit(content, (file.as_deref(), self.has_journal()));
+        edit(memory, Path::new(FILE), content.unwrap_or_default());
+    }
+
+    /// Leaves a file or nothing.
+    fn end(mut self) {
+        self.finish();
+        self.write([self.part("end", '=')]);
+        if self.model.is_damaged() {
+            self.start(Operation::Clear);
         }
+        self.bring_up_to_date();
+        let files = self.processes[0].memory.files();
+        let names: Vec<_> = files.iter().map(|(path, _)| &**path).collect();
+        let left = names == [Path::new(FILE)] || names.is_empty();
+        assert!(left, "{names:?} were left, {TEMPORARY} among them or not");
+    }
+}
+
+impl Process {
+    fn new(memory: Memory) -> Self {
+        let store = Stepped::new(Arc::new(memory.clone()), Path::new(FILE));
+        let (started, answers, seen) = (HashMap::new(), Arc::default(), HashMap::new());
+        Self { memory, store, started, answers, seen }
     }
 
-    /// Polls an operation once, which is when it takes its place in the order.
-    fn start(
-        &mut self,
-        line: &str,
-        expected: Answer,
-        future: impl Future<Output = Answer> + 'static,
-    ) {
-        self.count += 1;
-        let mut future: Pin<Box<dyn Future<Output = Answer>>> = Box::pin(future);
-        let answer = future.as_mut().poll(&mut Context::from_waker(Waker::noop()));
-        self.started.push(Started { line: line.to_owned(), expected, answer, future });
+    fn start(&mut self, number: usize, operation: Operation, options: Arc<Options>, at: Instant) {
+        let waiter = Box::new(Answering { number, answers: Arc::clone(&self.answers) });
+        self.store.submit(operation.clone(), waiter, options, at);
+        self.started.insert(number, Started { operation, at });
     }
 
-    fn wait(&mut self) {
-        for Started { line, expected, answer, future } in self.started.drain(..) {
-            let answer = match answer {
-                Poll::Ready(answer) => answer,
-                Poll::Pending => pollster::block_on(future),
-            };
-            assert_eq!(answer, expected, "the answer to {line:?}");
-        }
-        match &self.memory.files()[..] {
-            [] => self.model.check_file(None),
-            [(path, content)] if path == Path::new(PATH) => self.model.check_file(Some(content)),
-            files => panic!("something else in the directory: {files:?}"),
+    fn see(&mut self, key: &[u8], found: Option<&Entry>) {
+        match found {
+            Some(entry) => drop(self.seen.insert(key.into(), entry.value_text().into())),
+            None => drop(self.seen.remove(key)),
         }
     }
 }
 
-/// A store with a storage of its own, which makes it share nothing with others in this process.
-fn open(memory: &Memory) -> AioKv {
-    let storage = Arc::new(memory.clone());
-    AioKv::with_storage(PATH, Options::default(), storage).expect("an absolute path")
+/// Options by a number. 0 stands for those that write the file at every change.
+fn options(number: usize) -> Arc<Options> {
+    let journal = [Journal::Never, Journal::Always, Journal::Auto][number % 3];
+    let pace = [64 << 10, u64::MAX, 0][number / 3 % 3];
+    let fsync = number / 9 % 2 == 0;
+    let options = Options::default().journal(journal).checkpoint_pace(pace).fsync(fsync);
+    Arc::new(options.journal_threshold(40))
 }
 
-/// A JSON string stands for what it spells, anything else for itself.
-fn key(text: &str) -> String {
-    serde_json::from_str(text).unwrap_or_else(|_| text.to_owned())
+/// A JSON string stands for itself, anything else for what it says.
+fn key_text(text: &str) -> String {
+    match serde_json::from_str::<&RawValue>(text) {
+        Ok(text) if text.get().starts_with('"') => text.get().to_owned(),
+        _ => serde_json::Value::from(text).to_string(),
+    }
+}
+
+fn key_bytes(text: &str) -> Key {
+    reference::key_bytes(&key_text(text)).into()
+}
+
+fn delete(key: &str) -> Option<Write> {
+    Some(Write::unconditional(Change::Delete(key_bytes(key))))
+}
+
+fn add(key: &str, amount: &str) -> Option<Write> {
+    let amount = serde_json::from_str::<&RawValue>(amount).map_or("1", RawValue::get);
+    reference::read_value(amount)?;
+    let amount = Entry::new(&key_text(key), amount);
+    Some(Write::unconditional(Change::Add { amount, initial: "0".into() }))
+}
+
+fn number(text: &str) -> usize {
+    text.parse().unwrap_or(0)
 }
 
 fn numbered(count: &str) -> impl Iterator<Item = String> + use<> {
-    let count = count.parse().unwrap_or(0).min(MANY);
+    let count = number(count).min(MANY);
     (0..count).map(|number| number.to_string())
-}
-
-fn tokens(text: &RawValue) -> String {
-    reference::read_value(text.get()).expect("an answer is JSON within the limit of depth")
-}
-
-async fn answer<T>(
-    outcome: impl Future<Output = aiokv::Result<T>>,
-    answered: impl FnOnce(T) -> Answer,
-) -> Answer {
-    match outcome.await {
-        Ok(value) => answered(value),
-        Err(Error::Refused { .. }) => Answer::Refused,
-        Err(Error::Corrupt(_)) => Answer::Corrupt,
-        Err(error) => panic!("nothing else goes wrong in memory: {error}"),
-    }
 }

@@ -71,6 +71,107 @@ pub(crate) fn read_value(text: &str) -> Option<String> {
     source.tokens(source.masked.trim_ascii(), MAX_DEPTH)
 }
 
+/// The tokens of a value that is known to be valid, be it JSON or not finite.
+pub(crate) fn tokens(text: &str) -> String {
+    let file = format!("{{\"\": {text}}}");
+    let entries = read(file.as_bytes()).expect("a value within the limit of depth");
+    let [entry] = &entries[..] else { unreachable!("one key, one entry") };
+    entry.value.clone()
+}
+
+/// A key in UTF-16, given its WTF-8: UTF-8 in which lone surrogates have the three bytes that UTF-8
+/// would give them.
+pub(crate) fn utf_16_of_key(key: &[u8]) -> Vec<u16> {
+    let mut units = Vec::new();
+    let mut rest = key;
+    while !rest.is_empty() {
+        let valid = rest.utf8_chunks().next().expect("not empty").valid();
+        units.extend(valid.encode_utf16());
+        rest = &rest[valid.len()..];
+        if let [first @ 0xed, second, third, ..] = rest {
+            let bits = |byte: u8, mask: u8| u16::from(byte & mask);
+            units.push(bits(*first, 0xf) << 12 | bits(*second, 0x3f) << 6 | bits(*third, 0x3f));
+            rest = &rest[3..];
+        } else {
+            assert!(rest.is_empty(), "not WTF-8: {key:?}");
+        }
+    }
+    units
+}
+
+/// The WTF-8 of a key that is a JSON string.
+pub(crate) fn key_bytes(text: &str) -> Vec<u8> {
+    let mut bytes = Vec::new();
+    for unit in char::decode_utf16(utf_16(text)) {
+        match unit {
+            Ok(character) => bytes.extend(character.encode_utf8(&mut [0; 4]).as_bytes()),
+            Err(lone) => {
+                let [high, low] = lone.unpaired_surrogate().to_be_bytes();
+                bytes.extend([
+                    0xe0 | high >> 4,
+                    0x80 | (high & 0xf) << 2 | low >> 6,
+                    0x80 | low & 0x3f,
+                ]);
+            }
+        }
+    }
+    bytes
+}
+
+/// What two numbers come to.
+#[derive(Debug)]
+pub(crate) enum Sum {
+    /// The digits, if both are ints.
+    Int(String),
+    Float(f64),
+}
+
+/// The sum of two values, if both are numbers and the sum is finite.
+pub(crate) fn sum(a: &str, b: &str) -> Option<Sum> {
+    let is_number = |text: &str| serde_json::from_str::<serde_json::Number>(text).is_ok();
+    // As a float, an int may be too large for serde_json, and for a sum with a float.
+    let float = |text: &str| text.parse::<f64>().ok().filter(|it| it.is_finite());
+    let is_int = |text: &str| text.trim_start_matches('-').bytes().all(|it| it.is_ascii_digit());
+    let is_value = |text: &str| serde_json::from_str::<&RawValue>(text).is_ok();
+    if is_int(a) && is_int(b) {
+        return (is_value(a) && is_value(b)).then(|| Sum::Int(add_digits(a, b)));
+    }
+    let is_float = |text: &str| is_number(text) || is_int(text) && is_value(text);
+    if !is_float(a) || !is_float(b) {
+        return None;
+    }
+    // The int -0 is 0.
+    let float = |text: &str| Some(float(text)? + if is_int(text) { 0.0 } else { -0.0 });
+    let sum = float(a)? + float(b)?;
+    sum.is_finite().then_some(Sum::Float(sum))
+}
+
+/// Adds ints as one does on paper.
+fn add_digits(a: &str, b: &str) -> String {
+    // The lowest digit comes first, and every digit has the sign of its number.
+    let digits = |text: &str| -> Vec<i8> {
+        let sign = if text.starts_with('-') { -1 } else { 1 };
+        text.bytes().rev().filter(u8::is_ascii_digit).map(|it| sign * (it - b'0') as i8).collect()
+    };
+    let (a, b) = (digits(a), digits(b));
+    let digit = |of: &[i8], place: usize| of.get(place).copied().unwrap_or(0);
+    let mut sums: Vec<i8> =
+        (0..=a.len().max(b.len())).map(|place| digit(&a, place) + digit(&b, place)).collect();
+    // The highest digit that is not 0 says which sign all of them get.
+    let sign = sums.iter().rev().find(|digit| **digit != 0).map_or(1, |digit| digit.signum());
+    let mut carry = 0;
+    for sum in &mut sums {
+        let total = *sum * sign + carry;
+        (*sum, carry) = (total.rem_euclid(10), total.div_euclid(10));
+    }
+    let digits: String = sums.iter().rev().map(|digit| char::from(b'0' + *digit as u8)).collect();
+    let digits = match digits.trim_start_matches('0') {
+        "" => "0",
+        digits => digits,
+    };
+    format!("{}{digits}", if sign < 0 { "-" } else { "" })
+}
+
 /// Checks that a valid file is in our own layout: one entry a line.
 pub(crate) fn check_layout(text: &str) {
     let source = Source::new(text);
@@ -226,7 +327,7 @@ impl<'de> Deserialize<'de> for Pairs<'de> {
 }
 
 /// What a JSON string that is known to be valid stands for.
-fn utf_16(text: &str) -> Vec<u16> {
+pub(crate) fn utf_16(text: &str) -> Vec<u16> {
     let mut units = Vec::new();
     let mut rest = text[1..text.len() - 1].chars();
     while let Some(character) = rest.next() {

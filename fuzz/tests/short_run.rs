@@ -28,17 +28,19 @@ fn decoder() {
 fn journal() {
     let lines = r#"aiokv-journal 1 after 0, continues 13 bytes c2bf3c0e
         |aiokv-journal 1 after 7, continues 13 bytes c2bf3c0e|1 0 + "a": 2|2 1 + "b": [1, 2]
-        |3 2 - "a"|2 0 + "new": 1|3 2 = 2 13 c2bf3c0e|3 2 = 2 13 c2bf3c0e 1 2.3|4 3 x|8 7 - "b"|!"#;
+        |3 2 - "a"|2 0 + "new": 1|3 2 = 2 13 c2bf3c0e|2 1 &+ "c": 1|3 1 &- "a"|4 3 x|8 7 - "b"|!"#;
     let lines: Vec<_> = lines.split('|').map(|line| format!("{}\n", line.trim())).collect();
-    let others = ["\n", " ", "0", "1", "\"", "\\u0061", ": ", "+", "-", "=", "\0", "😀"];
+    let others = ["\n", " ", "0", "1", "\"", "\\u0061", ": ", "+", "-", "=", "&", "\0", "😀"];
     let tokens = lines.iter().map(String::as_str).chain(others);
     run("journal", aiokv_fuzz::journal, &tokens.map(str::as_bytes).collect::<Vec<_>>());
 }
 
 #[test]
 fn operations() {
-    let lines = r#"set a=1|set b=[1,  2]|set c={"x":"y"}|typed a=1.5|delete a|delete b|get a|get b
-        |all|clear|many 20|none 20|wait|reopen|other|edit {"a":1, "b":2}|edit {|"#;
+    let lines = r#"set a=1|set b=[1,  2]|set c={"x":"y"}|delete a|delete b|get a|get b|all
+        |join a=1;b+1;c!3|join a~2|join a-;b-|clear|many 20|none 20|wait|tick|reopen|other|bring
+        |finish|later 20|options 1|options 4|options 7|options 0|unlink
+        |edit {"a":1, "b":2}|edit {|vary {"a": 1}"#;
     let lines: Vec<_> = lines.split('|').map(|line| format!("\n{}\n", line.trim())).collect();
     let others = ["\n", "=", " ", "\r", "\"", "\\u0061", "😀"];
     let tokens = lines.iter().map(String::as_str).chain(others);

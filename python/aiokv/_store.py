@@ -2,12 +2,11 @@
 
 from __future__ import annotations
 
-import asyncio
 import atexit
 import logging
 import os
 import time
-from typing import TYPE_CHECKING, Any, Final, Literal
+from typing import TYPE_CHECKING, Any, Final, Literal, NoReturn
 
 from aiokv._aiokv import (
     Pending,
@@ -25,7 +24,7 @@ if TYPE_CHECKING:
 
 _logger = logging.getLogger("aiokv")
 
-# A process that ends on its own finishes what it started to write.
+# A program that ends by itself finishes what it started to write.
 atexit.register(finish)
 
 os.register_at_fork(
@@ -36,7 +35,7 @@ os.register_at_fork(
 
 
 class _Now:
-    """The type of the default of ``AioKV.set``, which no value can be mistaken for."""
+    """The type of the default of ``AioKV.set``, which is no value that JSON has."""
 
     def __repr__(self) -> str:
         return "<now>"
@@ -56,17 +55,26 @@ class AioKV:
     the death of the process, but a loss of power may undo it. The file stays complete either way
     on file systems that order a rename after the data, as ext4 and btrfs do by default.
 
-    A change waits at most ``lock_timeout`` seconds for another process that holds the lock of the
-    file, and then raises ``TimeoutError``. Reads do not wait for it.
+    An operation that needs the lock of the file waits at most ``lock_timeout`` seconds for another
+    process that holds it, and then raises ``TimeoutError``. Every change needs the lock; a read
+    needs it only if the file may have changed since this process read it.
 
-    While the file has at most ``journal_threshold`` bytes, every change replaces it. Above that,
-    changes are appended to ``state.json.journal``, and that is folded into the file after a second
-    without changes, at the latest 5 seconds after a change, and by ``close``. With
+    While the file has at most ``journal_threshold`` bytes, 64 KiB by default, every change
+    replaces it. Above that, changes are appended to ``state.json.journal``. With
     ``journal="always"`` changes are appended whatever the size, with ``journal="never"`` every
-    change replaces the file. Either way nothing that was acknowledged is lost.
+    change replaces the file. Either way an acknowledged change is on disk, and every process that
+    uses aiokv sees it.
+
+    The file alone may lag behind its journal. A checkpoint brings it up to date in the background.
+    ``checkpoint_pace`` is how many bytes per second checkpoints write on average: with the default
+    of 64 KiB, a checkpoint comes about a second after a change if the file has 64 KiB, 16 seconds
+    if it has 1 MiB, and 13 minutes if it has 50 MiB. It also comes when the journal has outgrown
+    the file. ``close()``, the end of the program and ``aiokv checkpoint FILE`` bring the file up to
+    date at once.
 
     One store may be used from several tasks, threads and event loops, and any number of stores
-    may use one file. Operations take effect in the order in which they were started.
+    may use one file. Operations take effect in the order in which they were started. A copy of a
+    store, be it made with ``copy.copy`` or ``copy.deepcopy``, is the same store.
     """
 
     __slots__ = ("__weakref__", "_get", "_store")
@@ -78,9 +86,10 @@ class AioKV:
         fsync: bool = True,
         lock_timeout: float = 10.0,
         journal: Literal["auto", "always", "never"] = "auto",
-        journal_threshold: int = 1 << 20,
+        journal_threshold: int = 65536,
+        checkpoint_pace: int = 65536,
     ) -> None:
-        self._store = Store(path, fsync, lock_timeout, journal, journal_threshold)
+        self._store = Store(path, fsync, lock_timeout, journal, journal_threshold, checkpoint_pace)
         self._get = self._store.get
 
     async def get(self, key: str, default: Any = None) -> Any:
@@ -88,8 +97,9 @@ class AioKV:
 
         Every call returns a new object: changing it changes nothing that is stored.
 
-        Raises ``json.JSONDecodeError`` if the file is damaged, ``OSError`` if it cannot be read
-        and ``TypeError`` if the key is not a ``str``.
+        Raises ``json.JSONDecodeError`` if the file is damaged, ``OSError`` if it cannot be read,
+        ``TimeoutError`` if another process holds its lock for too long, and ``TypeError`` if the
+        key is not a ``str``.
         """
         try:
             return self._get(key, default)
@@ -127,10 +137,7 @@ class AioKV:
 
         Raises as ``get`` does.
         """
-        builder = await self._store.get_all()
-        while (result := builder.step()) is None:  # noqa: ASYNC110 - each step does some work
-            await asyncio.sleep(0)
-        return result
+        return await self._store.get_all()
 
     async def clear(self) -> bool:
         """Delete everything, remove the file, be it readable or not, and return True.
@@ -145,17 +152,17 @@ class AioKV:
         return True
 
     async def close(self) -> None:
-        """Wait until everything that was started is decided, then let go of the file.
+        """Wait for every operation that was started, bring the file up to date, and close it.
 
-        The file holds every change then, and its journal is gone. Raises ``OSError`` if the file
-        cannot be brought up to date, and ``json.JSONDecodeError`` if it and its journal do not go
-        together any more; the changes stay in the journal then, and nothing is lost.
+        The file alone then holds every change, and the journal is gone. Raises ``OSError`` if the
+        file cannot be brought up to date, and ``json.JSONDecodeError`` if the file and its journal
+        do not belong together any more. In both cases the changes stay in the journal, and nothing
+        is lost.
 
         May be called any number of times. A closed store can be used again: the next operation
         opens the file again.
         """
-        await self._store.settle()
-        self._store.let_go()
+        await self._store.close()
 
     async def __aenter__(self) -> Self:
         return self
@@ -167,6 +174,18 @@ class AioKV:
         traceback: TracebackType | None,
     ) -> None:
         await self.close()
+
+    def __copy__(self) -> Self:
+        return self
+
+    def __deepcopy__(self, memo: dict[int, Any]) -> Self:
+        return self
+
+    def __reduce__(self) -> NoReturn:
+        raise TypeError(
+            f"cannot pickle {self!r}: send its path, and create an AioKV of that path where it "
+            "arrives; both work on the same file"
+        )
 
     def __repr__(self) -> str:
         return f"AioKV({self._store.path!r})"

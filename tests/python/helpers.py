@@ -28,6 +28,10 @@ RAISING: dict[str, Operation] = {
 }
 raising_operations = pytest.mark.parametrize("operation", list(RAISING.values()), ids=list(RAISING))
 
+# The content of the file of `left_behind`, without its journal and together with it.
+IN_THE_FILE = {"first": 1}
+EVERYTHING = {"first": 1, "second": 2, "third": 3}
+
 TOKEN = re.compile(r'"(?:[^"\\]|\\.)*"|[{}\[\],:]|[^\s"{}\[\],:]+')
 
 PROGRAM_START = """
@@ -80,13 +84,13 @@ def names_in(directory: Path) -> list[str]:
 
 
 def version_of(path: Path) -> tuple[int, int, int, bytes]:
-    """Everything that tells whether the file was written to or replaced in between."""
+    """Differs if the file was written to or replaced in between."""
     status = path.stat()
     return status.st_ino, status.st_mtime_ns, status.st_mode, path.read_bytes()
 
 
 def records_of_aiokv(caplog: pytest.LogCaptureFixture) -> list[logging.LogRecord]:
-    """What a handler of the logger `aiokv` was given."""
+    """The records that a handler of the logger `aiokv` got."""
     return [record for record in caplog.records if record.name.split(".")[0] == "aiokv"]
 
 
@@ -121,11 +125,54 @@ def forget_memory_of(path: Path) -> None:
 def writes_held_up(path: Path) -> Iterator[None]:
     """Holds the advisory lock of the existing file, as a slow writer in another process would.
 
-    Writes that are started inside stay in flight until the end of the block; reads go on.
+    Writes that are started inside stay in flight until the end of the block. So do reads of a state
+    that may have changed; reads of an unchanged state go on.
     """
     with path.open("rb") as file:
         fcntl.flock(file, fcntl.LOCK_EX)
         yield
+
+
+@contextmanager
+def checkpoints_held_up(path: Path) -> Iterator[None]:
+    """Holds the lock of the temporary file, as a slow process would that writes a new state file.
+
+    Inside, changes are appended to a journal that is there already; the file stays as it is.
+    """
+    temporary = path.with_name(f".{path.name}.aiokv-tmp")
+    with temporary.open("xb") as file:
+        fcntl.flock(file, fcntl.LOCK_EX)
+        try:
+            yield
+        finally:
+            temporary.unlink()
+
+
+def appending(path: Path, **options: Any) -> AioKV:
+    """A store that appends every change to the journal, and makes no checkpoint while it is in use.
+
+    Keep it: a store that is dropped leaves the file up to date.
+    """
+    return AioKV(path, journal="always", checkpoint_pace=0, **options)
+
+
+def changes_in(journal: Path) -> list[str]:
+    """The changes in the lines of a journal, without the checksums and numbers before them."""
+    # Line feeds fill the space that is reserved behind the last line.
+    _, *lines = journal.read_text(encoding="utf-8").rstrip("\n").split("\n")
+    return [line.split(" ", 3)[3] for line in lines]
+
+
+async def until(condition: Callable[[], bool], seconds: int) -> None:
+    """Waits for something that the engine does in the background, for `seconds` at most.
+
+    It counts its looks, not the time: while the machine stands still nothing can happen.
+    """
+    for _ in range(seconds * 100):
+        if condition():
+            return
+        await asyncio.sleep(0.01)
+    pytest.fail(f"it did not happen within {seconds} s")
 
 
 def run_program(body: str, path: Path, *, as_nobody: bool = False) -> str:

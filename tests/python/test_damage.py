@@ -1,6 +1,7 @@
 """Damaged files and failing calls: the error says what and where, and nothing is overwritten."""
 
 import codecs
+import copy
 import errno
 import json
 import os
@@ -167,11 +168,49 @@ async def test_the_message_says_what_was_expected_and_what_to_do(
     assert expected in failure.value.msg
 
 
-async def test_a_damage_error_can_be_sent_to_another_process(kv: AioKV, path: Path) -> None:
-    path.write_text("{")
+def large_with_damage() -> str:
+    lines = [f'  "key {number}": "{"ä" * 100}"' for number in range(10_000)]
+    lines[5_000] = lines[5_000].replace(":", "=")
+    return "{\n" + ",\n".join(lines) + "\n}\n"
+
+
+@raising_operations
+async def test_the_error_carries_the_surroundings_of_the_place_and_not_the_file(
+    kv: AioKV, path: Path, operation: Operation
+) -> None:
+    """It once kept the whole file, once for each operation that failed."""
+    path.write_text(large_with_damage())
+    with pytest.raises(json.JSONDecodeError) as failure:
+        await operation(kv)
+    error = failure.value
+    assert (error.lineno, error.colno) == (5_002, 13)
+    assert len(error.doc) <= 200
+    assert error.doc[error.pos :].startswith('= "ä')
+    assert error.doc[: error.pos].endswith('"key 5000"')
+    assert str(error).endswith(": line 5002 column 13")
+    assert "char" not in str(error)
+
+
+@every_damage
+async def test_the_place_is_in_the_surroundings(kv: AioKV, path: Path, content: bytes) -> None:
+    path.write_bytes(content)
     with pytest.raises(json.JSONDecodeError) as failure:
         await kv.get("a")
-    assert str(pickle.loads(pickle.dumps(failure.value))) == str(failure.value)
+    assert 0 <= failure.value.pos <= len(failure.value.doc) <= 200
+
+
+async def test_a_damage_error_can_be_copied_and_sent_to_another_process(
+    kv: AioKV, path: Path
+) -> None:
+    path.write_text(large_with_damage())
+    with pytest.raises(json.JSONDecodeError) as failure:
+        await kv.get("a")
+    error = failure.value
+    for other in (pickle.loads(pickle.dumps(error)), copy.copy(error), copy.deepcopy(error)):
+        assert isinstance(other, json.JSONDecodeError)
+        assert str(other) == str(error)
+        assert (other.msg, other.doc, other.pos) == (error.msg, error.doc, error.pos)
+        assert (other.lineno, other.colno) == (5_002, 13)
 
 
 # --- failing calls ---

@@ -174,23 +174,23 @@ def test_a_child_does_not_hold_on_to_files_that_its_parent_locks(path: Path) -> 
 
 # --- with a journal ---
 
-# Folding what this writes takes many steps.
+# A checkpoint of what this writes takes many steps.
 START_WITH_JOURNAL = (
     START
     + """
     import threading, time
 
     path.write_text(json.dumps({f"old {number}": "x" * 100 for number in range(50_000)}))
-    kv = AioKV(path, journal="always", lock_timeout=30)
+    kv = AioKV(path, journal="always", checkpoint_pace=0, lock_timeout=30)
     asyncio.run(write("before", 10))
 
-    def fork_while_folding():
-        folding = threading.Thread(target=asyncio.run, args=(kv.close(),))
-        folding.start()
+    def fork_during_a_checkpoint():
+        closing = threading.Thread(target=asyncio.run, args=(kv.close(),))
+        closing.start()
         temporary = path.with_name(".state.json.aiokv-tmp")
-        while folding.is_alive() and not temporary.exists():
+        while closing.is_alive() and not temporary.exists():
             time.sleep(0.0001)
-        return os.fork(), folding
+        return os.fork(), closing
     """
 )
 
@@ -218,15 +218,13 @@ def test_parent_and_child_both_append_to_the_journal(path: Path, tmp_path: Path)
     assert names_in(tmp_path) == ["state.json"]
 
 
-def test_a_fork_while_the_journal_is_folded_disturbs_neither_side(
-    path: Path, tmp_path: Path
-) -> None:
+def test_a_fork_during_a_checkpoint_disturbs_neither_side(path: Path, tmp_path: Path) -> None:
     run_program(
         START_WITH_JOURNAL
         + """
-    child, folding = fork_while_folding()
+    child, closing = fork_during_a_checkpoint()
     if child:
-        folding.join()
+        closing.join()
     asyncio.run(write("parent" if child else "child", 20))
     asyncio.run(kv.close())
     if not child:
@@ -239,13 +237,15 @@ def test_a_fork_while_the_journal_is_folded_disturbs_neither_side(
     assert names_in(tmp_path) == ["state.json"]
 
 
-def test_a_child_goes_on_when_its_parent_dies_while_folding(path: Path, tmp_path: Path) -> None:
-    """A child that shared the lock of what the parent was writing would wait for itself."""
+def test_a_child_goes_on_when_its_parent_dies_during_a_checkpoint(
+    path: Path, tmp_path: Path
+) -> None:
+    """A child that shared the lock of the file its parent was writing would wait for itself."""
     run_program(
         START_WITH_JOURNAL
         + """
     of_child, of_parent = os.pipe()
-    child, _ = fork_while_folding()
+    child, _ = fork_during_a_checkpoint()
     if child:
         os._exit(0)
     os.close(of_parent)

@@ -63,7 +63,7 @@ async def test_get_all_is_of_one_moment_while_changes_go_on(path: Path) -> None:
             kv.set(last, changes),
         )
     everything = await reading
-    assert changes > 1, "nothing could be changed meanwhile"
+    assert changes >= 1, "nothing was changed meanwhile"
     assert everything == expected
     assert list(everything) == list(expected)
     assert await kv.get(first) == await kv.get(last) == changes

@@ -2,7 +2,6 @@
 
 import asyncio
 import json
-import random
 import threading
 from collections.abc import Awaitable, Callable
 from pathlib import Path
@@ -11,12 +10,8 @@ from typing import Any
 import pytest
 from aiokv import AioKV
 from helpers import (
-    RAISING,
     LoopFactory,
-    Operation,
-    names_in,
     next_turn,
-    run_program,
     start,
     writes_held_up,
 )
@@ -128,101 +123,6 @@ def test_a_batch_wakes_the_loop_once(kv: AioKV, path: Path) -> None:
     assert 1 <= loop.wake_ups <= 2
 
 
-# --- cancellation ---
-
-CANCELLED: dict[str, Operation] = {
-    "set": lambda kv: kv.set("a", "cancelled"),
-    "delete": lambda kv: kv.delete("a"),
-    "clear": lambda kv: kv.clear(),
-}
-cancelled_operations = pytest.mark.parametrize(
-    "operation", list(CANCELLED.values()), ids=list(CANCELLED)
-)
-
-
-@cancelled_operations
-async def test_a_cancelled_operation_raises(kv: AioKV, path: Path, operation: Operation) -> None:
-    await kv.set("a", "old")
-    with writes_held_up(path):
-        task = await start(operation(kv))
-        task.cancel()
-        with pytest.raises(asyncio.CancelledError):
-            await task
-
-
-@cancelled_operations
-async def test_a_cancelled_operation_never_happens_after_a_later_one(
-    kv: AioKV, path: Path, operation: Operation
-) -> None:
-    await kv.set("a", "old")
-    with writes_held_up(path):
-        earlier = await start(operation(kv))
-        earlier.cancel()
-        await next_turn()
-        later = await start(kv.set("a", "later"))
-    await later
-    assert await kv.get("a") == "later"
-    await kv.close()
-    assert json.loads(path.read_bytes()) == {"a": "later"}
-
-
-@pytest.mark.parametrize(
-    ("name", "whole"),
-    [("set", {"a": "cancelled", "b": "old"}), ("delete", {"b": "old"}), ("clear", {})],
-)
-async def test_a_cancelled_operation_happens_whole_or_not_at_all(
-    kv: AioKV, path: Path, name: str, whole: dict[str, str]
-) -> None:
-    await kv.set("a", "old")
-    await kv.set("b", "old")
-    with writes_held_up(path):
-        task = await start(CANCELLED[name](kv))
-        task.cancel()
-        await next_turn()
-    await kv.close()
-    everything = await kv.get_all()
-    assert everything in (whole, {"a": "old", "b": "old"})
-    assert (json.loads(path.read_bytes()) if path.exists() else {}) == everything
-
-
-async def test_an_operation_cancelled_before_it_starts_does_nothing(kv: AioKV, path: Path) -> None:
-    task = asyncio.ensure_future(kv.set("a", 1))
-    task.cancel()
-    with pytest.raises(asyncio.CancelledError):
-        await task
-    await kv.close()
-    assert not path.exists()
-
-
-async def test_a_cancelled_operation_does_not_disturb_others_of_its_batch(
-    kv: AioKV, path: Path
-) -> None:
-    await kv.set("a", 0)
-    with writes_held_up(path):
-        tasks = [asyncio.ensure_future(kv.set(f"key{number}", number)) for number in range(20)]
-        await next_turn()
-        for task in tasks[::2]:
-            task.cancel()
-    await asyncio.gather(*tasks[1::2])
-    everything = await kv.get_all()
-    assert all(everything[f"key{number}"] == number for number in range(1, 20, 2))
-
-
-async def test_cancelling_at_any_moment_leaves_memory_and_file_equal(path: Path) -> None:
-    kv = AioKV(path, fsync=False)
-    rng = random.Random(7)
-    for number in range(300):
-        task = asyncio.ensure_future(kv.set("a", ["cancelled", number]))
-        for _ in range(rng.randrange(4)):
-            await next_turn()
-        task.cancel()
-        later = asyncio.ensure_future(kv.set("a", ["later", number]))
-        await asyncio.gather(task, return_exceptions=True)
-        await later
-        assert await kv.get("a") == ["later", number]
-        assert json.loads(path.read_bytes()) == {"a": ["later", number]}
-
-
 # --- several threads and loops ---
 
 
@@ -310,43 +210,6 @@ def test_a_write_in_flight_in_one_loop_does_not_keep_others_from_reading(
     assert asyncio.run(kv.get("b")) == 2
 
 
-# --- interpreter exit ---
-
-# Large enough that the interpreter would be gone before it is written.
-EXIT_PROGRAM = """
-kv = AioKV(path)
-loop = asyncio.new_event_loop()
-task = loop.create_task(kv.set("big", "x" * 30_000_000))
-loop.run_until_complete(asyncio.sleep(0))
-task._log_destroy_pending = False
-"""
-
-
-@pytest.mark.parametrize(
-    "ending",
-    ["", "loop.close()\n", "del kv, task, loop\n", "sys.exit()\n"],
-    ids=["at the end", "closed loop", "collected store", "sys.exit"],
-)
-def test_pending_writes_are_finished_at_interpreter_exit(
-    path: Path, tmp_path: Path, ending: str
-) -> None:
-    run_program(EXIT_PROGRAM + ending, path)
-    assert len(json.loads(path.read_bytes())["big"]) == 30_000_000
-    assert names_in(tmp_path) == ["state.json"]
-
-
-def test_a_program_that_never_closes_its_store_ends_by_itself(path: Path) -> None:
-    printed = run_program(
-        """
-        kv = AioKV(path)
-        asyncio.run(kv.set("a", 1))
-        print(asyncio.run(kv.get("a")))
-        """,
-        path,
-    )
-    assert printed == "1\n"
-
-
 # --- several stores on one file ---
 
 
@@ -374,7 +237,8 @@ async def test_stores_on_one_file_see_each_other(kv: AioKV, other: AioKV) -> Non
     assert await kv.get_all() == {}
 
 
-async def test_stores_on_one_file_share_one_order(kv: AioKV, other: AioKV) -> None:
+async def test_stores_on_one_path_share_one_order(kv: AioKV, path: Path) -> None:
+    other = AioKV(path)
     await kv.set("b", 0)
     _, a, _, b, _, everything = await asyncio.gather(
         kv.set("a", 1),
@@ -388,8 +252,9 @@ async def test_stores_on_one_file_share_one_order(kv: AioKV, other: AioKV) -> No
 
 
 async def test_the_first_operation_of_a_store_has_its_place_in_the_order(
-    kv: AioKV, other: AioKV
+    kv: AioKV, path: Path
 ) -> None:
+    other = AioKV(path)
     await kv.set("a", 0)
     _, a, _ = await asyncio.gather(kv.set("a", 1), other.get("a"), kv.set("a", 2))
     assert a == 1
@@ -400,107 +265,3 @@ async def test_no_update_of_several_stores_is_lost(kv: AioKV, other: AioKV, path
         *((kv, other)[number % 2].set(f"key{number}", number) for number in range(100))
     )
     assert json.loads(path.read_bytes()) == {f"key{number}": number for number in range(100)}
-
-
-# --- changes from outside ---
-
-
-def edit_in_place(path: Path, content: str) -> None:
-    path.write_text(content)
-
-
-def edit_by_replacing(path: Path, content: str) -> None:
-    new = path.with_name("edited")
-    new.write_text(content)
-    new.replace(path)
-
-
-Edit = Callable[[Path, str], None]
-edits = pytest.mark.parametrize("edit", [edit_in_place, edit_by_replacing])
-
-
-@edits
-async def test_an_edit_is_seen_by_the_next_get(kv: AioKV, path: Path, edit: Edit) -> None:
-    await kv.set("a", 1)
-    edit(path, '{"a": 2, "b": "by hand"}')
-    assert await kv.get("a") == 2
-
-
-@edits
-async def test_an_edit_is_seen_by_the_next_get_all(kv: AioKV, path: Path, edit: Edit) -> None:
-    await kv.set("a", 1)
-    edit(path, '{"a": 2, "b": "by hand"}')
-    assert await kv.get_all() == {"a": 2, "b": "by hand"}
-
-
-@edits
-async def test_an_edit_of_the_same_length_is_seen(kv: AioKV, path: Path, edit: Edit) -> None:
-    await kv.set("a", 1)
-    edit(path, path.read_text().replace("1", "2"))
-    assert await kv.get("a") == 2
-
-
-@edits
-async def test_the_next_set_keeps_an_edit(kv: AioKV, path: Path, edit: Edit) -> None:
-    await kv.set("a", 1)
-    edit(path, '{"a": 2, "b": "by hand"}')
-    await kv.set("c", 3)
-    assert json.loads(path.read_bytes()) == {"a": 2, "b": "by hand", "c": 3}
-
-
-@edits
-async def test_the_next_delete_keeps_an_edit(kv: AioKV, path: Path, edit: Edit) -> None:
-    await kv.set("a", 1)
-    edit(path, '{"a": 2, "b": "by hand"}')
-    await kv.delete("a")
-    assert json.loads(path.read_bytes()) == {"b": "by hand"}
-
-
-async def test_a_file_removed_by_hand_is_an_empty_store(kv: AioKV, path: Path) -> None:
-    await kv.set("a", 1)
-    path.unlink()
-    assert await kv.get("a") is None
-    await kv.set("b", 2)
-    assert await kv.get_all() == {"b": 2}
-    assert json.loads(path.read_bytes()) == {"b": 2}
-
-
-async def test_a_directory_removed_by_hand_is_created_again(tmp_path: Path) -> None:
-    path = tmp_path / "directory" / "state.json"
-    kv = AioKV(path)
-    await kv.set("a", 1)
-    path.unlink()
-    path.parent.rmdir()
-    assert await kv.get_all() == {}
-    await kv.set("b", 2)
-    assert json.loads(path.read_bytes()) == {"b": 2}
-
-
-async def test_a_file_created_by_hand_is_seen(kv: AioKV, path: Path) -> None:
-    assert await kv.get("a") is None
-    path.write_text('{"a": 1}')
-    assert await kv.get("a") == 1
-
-
-async def test_a_file_written_by_another_process_is_seen(kv: AioKV, path: Path) -> None:
-    await kv.set("a", 1)
-    run_program('asyncio.run(AioKV(path).set("b", 2))', path)
-    assert await kv.get_all() == {"a": 1, "b": 2}
-    await kv.set("c", 3)
-    assert json.loads(path.read_bytes()) == {"a": 1, "b": 2, "c": 3}
-
-
-@edits
-async def test_a_file_that_turned_corrupt_raises_and_is_left_alone(
-    kv: AioKV, path: Path, edit: Edit, caplog: pytest.LogCaptureFixture
-) -> None:
-    await kv.set("a", 1)
-    edit(path, '{"a": 1')
-    for operation in RAISING.values():
-        with pytest.raises(json.JSONDecodeError):
-            await operation(kv)
-    assert await kv.delete("a") is False
-    await kv.close()
-    assert path.read_text() == '{"a": 1'
-    edit(path, '{"a": 5}')
-    assert await kv.get("a") == 5

@@ -4,6 +4,7 @@ This file is checked, not run. An `ignore` that is not needed is an error too.
 """
 
 import asyncio
+import copy
 from pathlib import Path
 from typing import Any
 
@@ -31,6 +32,9 @@ async def accepted() -> None:
     async with AioKV(Path("state.json"), fsync=False) as opened:
         assert_type(opened, AioKV)
 
+    AioKV("state.json", journal="always", journal_threshold=1 << 20, checkpoint_pace=0)
+    assert_type(copy.copy(kv), AioKV)
+
     first_name: aiocache = AioKV("state.json")
     await first_name.close()
     assert_type(MAX_DEPTH, int)
@@ -40,6 +44,7 @@ async def refused(kv: AioKV) -> None:
     AioKV(b"state.json")  # type: ignore
     AioKV("state.json", False)  # type: ignore
     AioKV("state.json", fsync="no")  # type: ignore
+    AioKV("state.json", journal="sometimes")  # type: ignore
     AioKV()  # type: ignore
     await kv.get(7)  # type: ignore
     await kv.set(7, "seven")  # type: ignore

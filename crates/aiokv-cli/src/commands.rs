@@ -7,7 +7,8 @@ use std::borrow::Cow;
 use std::error::Error;
 use std::io::{self, ErrorKind, Write};
 
-use aiokv::{AioKv, decode_string};
+use aiokv::binding::{self, InspectedJournal, Inspection, decode_string};
+use aiokv::{AioKv, Options};
 use pollster::block_on;
 use serde_json::value::RawValue;
 
@@ -60,13 +61,13 @@ pub(crate) fn delete(store: &AioKv, key: &str) -> Outcome {
 
 /// Prints all entries as one JSON object, in the layout of the file.
 pub(crate) fn list(store: &AioKv) -> Outcome {
-    print(block_on(store.view())?.to_string())
+    print(block_on(store.snapshot())?.to_string())
 }
 
 /// Prints all keys, one a line.
 pub(crate) fn list_keys(store: &AioKv) -> Outcome {
     let mut lines = String::new();
-    for entry in block_on(store.view())?.iter() {
+    for entry in block_on(store.snapshot())?.iter() {
         lines.push_str(&characters(entry.key_text()));
         lines.push('\n');
     }
@@ -78,18 +79,66 @@ pub(crate) fn clear(store: &AioKv) -> Outcome {
     Ok(block_on(store.clear())?)
 }
 
-/// Prints how many entries the file has. Damage is an error with line and column.
-pub(crate) fn check(store: &AioKv) -> Outcome {
-    let entries = block_on(store.view())?.len();
-    let path = store.path();
-    let shown = path.display();
-    print(match entries {
-        // Not an error, since every other command takes it for an empty store; but a misspelled
-        // path must not look like a file that was found to be good.
-        0 if !path.exists() => format!("`{shown}` does not exist: an empty store\n"),
-        1 => format!("`{shown}` is a valid state file with 1 entry\n"),
-        _ => format!("`{shown}` is a valid state file with {entries} entries\n"),
+/// Prints how many entries the file has, and whether a journal goes with it. Damage is an error
+/// with line and column.
+pub(crate) fn check(store: &AioKv, options: Options) -> Outcome {
+    let found = binding::inspect(store.path(), options)?;
+    let file = store.path().display();
+    let Inspection { entries: Some(entries), journal } = found else {
+        return print(missing(store));
+    };
+    let entries = counted(entries);
+    let Some(InspectedJournal { path, bytes, is_ahead }) = journal else {
+        return print(format!("`{file}` is a valid state file with {entries}\n"));
+    };
+    let journal = path.display();
+    let lag = if is_ahead {
+        format!("`{file}` alone lags behind: the journal holds later changes")
+    } else {
+        format!("`{file}` alone holds everything: the journal can go")
+    };
+    print(format!(
+        "`{file}` and its journal `{journal}` ({bytes} bytes) are valid and hold {entries}\n\
+         {lag}; `aiokv checkpoint {file}` brings the file up to date and removes the journal\n"
+    ))
+}
+
+/// Brings the file up to date with its journal, and prints whether there was anything to do.
+pub(crate) fn checkpoint(store: &AioKv, options: Options) -> Outcome {
+    let found = binding::inspect(store.path(), options)?;
+    let file = store.path().display();
+    block_on(store.checkpoint())?;
+    print(match found {
+        Inspection { entries: None, .. } => missing(store),
+        Inspection { journal: None, .. } => {
+            format!("`{file}` has no journal: the file alone holds everything already\n")
+        }
+        Inspection { journal: Some(InspectedJournal { path, bytes, .. }), .. } => format!(
+            "`{file}` is up to date; its journal `{}` ({bytes} bytes) is not needed any more and \
+             was removed\n",
+            path.display()
+        ),
     })
+}
+
+/// Waits until the file alone holds what the command changed, so that no journal stays behind.
+pub(crate) fn close(store: &AioKv) -> Outcome {
+    block_on(store.close()).map_err(|error| {
+        format!("done, but the change is in the journal only, not in the file yet: {error}").into()
+    })
+}
+
+/// Not an error, since every other command takes a missing file for an empty store; but a
+/// misspelled path must not look like a file that was found to be good.
+fn missing(store: &AioKv) -> String {
+    format!("`{}` does not exist: an empty store\n", store.path().display())
+}
+
+fn counted(entries: usize) -> String {
+    match entries {
+        1 => "1 entry".to_owned(),
+        _ => format!("{entries} entries"),
+    }
 }
 
 /// The characters of a JSON string. A lone surrogate, which a Python program can store and UTF-8

@@ -6,6 +6,7 @@ use std::path::PathBuf;
 use std::process::{Command, Output, Stdio};
 use std::time::{SystemTime, UNIX_EPOCH};
 
+use aiokv::{AioKv, Journal, Options};
 use tempfile::TempDir;
 
 /// A state file in a directory of its own.
@@ -24,8 +25,28 @@ impl Fixture {
         fixture
     }
 
+    /// A file with one entry, and a journal as a process leaves it that was killed after it had set
+    /// two more.
+    fn with_journal() -> Self {
+        let fixture = Self::without_file();
+        let other = Self::with_file(ONE_ENTRY);
+        // Nothing but closing brings the file up to date.
+        let options = Options::default().journal(Journal::Always).checkpoint_pace(0);
+        let store = AioKv::with_options(other.path(), options).expect("a path");
+        for (key, value) in [("b", 2), ("c", 3)] {
+            pollster::block_on(store.set(key, &value)).expect("it can be set");
+        }
+        fs::copy(other.path(), fixture.path()).expect("a new file");
+        fs::copy(other.journal(), fixture.journal()).expect("a new file");
+        fixture
+    }
+
     fn path(&self) -> PathBuf {
         self.directory.path().join("state.json")
+    }
+
+    fn journal(&self) -> PathBuf {
+        self.directory.path().join("state.json.journal")
     }
 
     fn content(&self) -> String {
@@ -114,6 +135,10 @@ const PECULIAR: &str = r#"{
   "surrogate": "a\ud800b"
 }
 "#;
+
+/// The file beside the journal of [`Fixture::with_journal`], and with the changes in that journal.
+const ONE_ENTRY: &str = "{\n  \"a\": 1\n}\n";
+const THREE_ENTRIES: &str = "{\n  \"a\": 1,\n  \"b\": 2,\n  \"c\": 3\n}\n";
 
 #[test]
 fn get_prints_the_value_as_it_is_spelled() {
@@ -337,6 +362,7 @@ fn everything_but_clear_fails_on_a_corrupt_file_and_leaves_it() {
         ("list", &[]),
         ("list", &["--keys"]),
         ("check", &[]),
+        ("checkpoint", &[]),
     ] {
         let outcome = fixture.run(command, arguments);
         expect(outcome, |it| it.is_failure_with(&["state.json", "line 3 column 7"]));
@@ -359,6 +385,148 @@ fn check_tells_a_missing_file_from_an_empty_one() {
 }
 
 #[test]
+fn check_tells_of_a_journal_and_changes_nothing() {
+    let fixture = Fixture::with_journal();
+    let before = (fixture.content(), fs::read(fixture.journal()).expect("it is there"));
+    let outcome = fixture.run("check", &[]);
+    expect(outcome, |it| {
+        let (file, journal) = (fixture.path(), fixture.journal());
+        let remedy = format!("aiokv checkpoint {}", file.display());
+        let words = ["3 entries", journal.to_str().expect("UTF-8"), "4096 bytes", "lags", &remedy];
+        it.status == Some(0)
+            && it.stderr.is_empty()
+            && words.iter().all(|word| it.stdout.contains(word))
+    });
+    assert_eq!((fixture.content(), fs::read(fixture.journal()).expect("it is there")), before);
+}
+
+#[test]
+fn check_of_a_file_without_a_journal_mentions_none() {
+    let outcome = Fixture::with_file(PECULIAR).run("check", &[]);
+    expect(outcome, |it| it.status == Some(0) && !it.stdout.contains("journal"));
+}
+
+#[test]
+fn a_journal_without_its_file_is_an_error() {
+    let fixture = Fixture::with_journal();
+    fs::remove_file(fixture.path()).expect("it is there");
+    for (command, arguments) in
+        [("check", &[][..]), ("checkpoint", &[]), ("list", &[]), ("get", &["a"]), ("set", &["a"])]
+    {
+        let outcome = fixture.run(command, arguments);
+        expect(outcome, |it| it.is_failure_with(&["state.json.journal", "there is none"]));
+    }
+    assert_eq!(fixture.names(), ["state.json.journal"]);
+    expect(fixture.run("clear", &[]), Outcome::is_silent_success);
+    assert_eq!(fixture.names(), [""; 0]);
+}
+
+#[test]
+fn a_journal_beside_another_file_is_an_error_that_names_the_remedy() {
+    let fixture = Fixture::with_journal();
+    fs::write(fixture.path(), PECULIAR).expect("it is there");
+    for command in ["check", "checkpoint"] {
+        let words = ["state.json.journal", "edited or restored", "aiokv checkpoint"];
+        expect(fixture.run(command, &[]), |it| it.is_failure_with(&words));
+    }
+    assert_eq!(fixture.content(), PECULIAR);
+}
+
+#[test]
+fn damage_to_the_journal_is_an_error_with_line_and_column() {
+    let fixture = Fixture::with_journal();
+    let journal = fs::read_to_string(fixture.journal()).expect("it is there");
+    assert!(journal.contains("\"b\": 2"), "{journal}");
+    fs::write(fixture.journal(), journal.replace("\"b\": 2", "\"b\": 7")).expect("it is there");
+    for command in ["check", "checkpoint", "list"] {
+        let words = ["state.json.journal", "line 2 column 1"];
+        expect(fixture.run(command, &[]), |it| it.is_failure_with(&words));
+    }
+    assert_eq!(fixture.content(), ONE_ENTRY);
+}
+
+#[test]
+fn an_end_of_the_journal_that_was_never_finished_is_told_and_dropped() {
+    let fixture = Fixture::with_journal();
+    let journal = fs::read_to_string(fixture.journal()).expect("it is there");
+    let torn = journal.trim_end().strip_suffix("\"c\": 3").expect("the last line");
+    fs::write(fixture.journal(), torn).expect("it is there");
+    let warned = |it: &Outcome| it.stderr.starts_with("aiokv: warning: dropped an unfinished");
+    let checked = fixture.run("check", &[]);
+    expect(checked, |it| it.status == Some(0) && it.stdout.contains("2 entries") && warned(it));
+    let checkpointed = fixture.run("checkpoint", &[]);
+    expect(checkpointed, |it| it.status == Some(0) && warned(it));
+    assert_eq!(fixture.content(), THREE_ENTRIES.replace(",\n  \"c\": 3", ""));
+    assert_eq!(fixture.names(), ["state.json"]);
+}
+
+#[test]
+fn checkpoint_brings_the_file_up_to_date_and_says_so() {
+    let fixture = Fixture::with_journal();
+    let outcome = fixture.run("checkpoint", &[]);
+    let words = ["up to date", "state.json.journal", "removed"];
+    expect(outcome, |it| {
+        it.status == Some(0)
+            && it.stderr.is_empty()
+            && words.iter().all(|word| it.stdout.contains(word))
+    });
+    assert_eq!(fixture.content(), THREE_ENTRIES);
+    assert_eq!(fixture.names(), ["state.json"]);
+    let again = fixture.run("checkpoint", &[]);
+    expect(again, |it| it.status == Some(0) && it.stdout.contains("has no journal"));
+    assert_eq!(fixture.content(), THREE_ENTRIES);
+}
+
+#[test]
+fn checkpoint_of_a_missing_or_hand_written_file_changes_nothing() {
+    let fixture = Fixture::without_file();
+    let outcome = fixture.run("checkpoint", &[]);
+    expect(outcome, |it| it.status == Some(0) && it.stdout.contains("does not exist"));
+    assert_eq!(fixture.names(), [""; 0]);
+    let fixture = Fixture::with_file("{\"a\":1}");
+    let outcome = fixture.run("checkpoint", &[]);
+    expect(outcome, |it| it.status == Some(0) && it.stdout.contains("has no journal"));
+    assert_eq!(fixture.content(), "{\"a\":1}");
+}
+
+#[test]
+fn checkpoint_works_beside_a_program_that_goes_on() {
+    let fixture = Fixture::with_file(ONE_ENTRY);
+    let options = Options::default().journal(Journal::Always).checkpoint_pace(0);
+    let store = AioKv::with_options(fixture.path(), options).expect("a path");
+    pollster::block_on(store.set("b", &2)).expect("it can be set");
+    let outcome = fixture.run("checkpoint", &[]);
+    expect(outcome, |it| it.status == Some(0) && it.stdout.contains("removed"));
+    assert_eq!(fixture.content(), THREE_ENTRIES.replace(",\n  \"c\": 3", ""));
+    pollster::block_on(store.set("c", &3)).expect("it can be set");
+    expect(fixture.run("list", &[]), |it| it.is_success_with(THREE_ENTRIES));
+    assert!(fixture.journal().exists());
+    pollster::block_on(store.close()).expect("it can be closed");
+    assert_eq!(fixture.content(), THREE_ENTRIES);
+}
+
+#[test]
+fn a_change_of_a_large_file_leaves_no_journal() {
+    let text = "x".repeat(100 << 10);
+    let fixture = Fixture::with_file(&format!("{{\"text\": \"{text}\"}}"));
+    for (command, arguments) in
+        [("set", &["key", "1"][..]), ("set", &["key"]), ("delete", &["key"]), ("get", &["text"])]
+    {
+        expect(fixture.run(command, arguments), |it| it.status == Some(0) && it.stderr.is_empty());
+        assert_eq!(fixture.names(), ["state.json"], "{command} {arguments:?}");
+    }
+    assert_eq!(fixture.content(), format!("{{\n  \"text\": \"{text}\"\n}}\n"));
+}
+
+#[test]
+fn a_change_brings_a_file_up_to_date_with_the_journal_that_it_found() {
+    let fixture = Fixture::with_journal();
+    expect(fixture.run("set", &["c", "30"]), Outcome::is_silent_success);
+    assert_eq!(fixture.content(), THREE_ENTRIES.replace('3', "30"));
+    assert_eq!(fixture.names(), ["state.json"]);
+}
+
+#[test]
 fn an_io_error_names_the_path() {
     let fixture = Fixture::without_file();
     fs::create_dir(fixture.path()).expect("a new directory");
@@ -371,14 +539,29 @@ fn an_io_error_names_the_path() {
 }
 
 #[test]
-fn changes_give_up_after_the_lock_timeout_and_reads_go_on() {
+fn a_command_gives_up_after_the_lock_timeout() {
     let fixture = Fixture::with_file(PECULIAR);
     let file = File::options().write(true).open(fixture.path()).expect("the file is there");
     file.lock().expect("nobody else has the lock");
-    let outcome = fixture.run("set", &["key", "1", "--lock-timeout", "0.01"]);
-    expect(outcome, |it| it.is_failure_with(&["cannot lock", "0.01 s"]));
+    for (command, arguments) in
+        [("set", &["key", "1"][..]), ("get", &["float"]), ("check", &[]), ("clear", &[])]
+    {
+        let arguments = [arguments, &["--lock-timeout", "0.01"]].concat();
+        let outcome = fixture.run(command, &arguments);
+        expect(outcome, |it| it.is_failure_with(&["cannot lock", "0.01 s"]));
+    }
     assert_eq!(fixture.content(), PECULIAR);
+}
+
+#[test]
+fn reads_go_on_beside_another_reader() {
+    let fixture = Fixture::with_file(PECULIAR);
+    let file = File::open(fixture.path()).expect("the file is there");
+    file.lock_shared().expect("nobody else has the lock");
+    let set = fixture.run("set", &["key", "1", "--lock-timeout", "0.01"]);
+    expect(set, |it| it.is_failure_with(&["cannot lock", "0.01 s"]));
     expect(fixture.run("get", &["float"]), |it| it.is_success_with("1.50E+2\n"));
+    expect(fixture.run("check", &[]), |it| it.status == Some(0));
 }
 
 #[test]

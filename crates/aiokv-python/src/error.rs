@@ -1,13 +1,14 @@
 //! The engine's errors as the built-in exceptions that fit.
 
-use aiokv::Error;
-use pyo3::exceptions::{PyOSError, PyRuntimeError, PyValueError};
+use aiokv::{Corruption, Damaged, Error};
+use pyo3::exceptions::{PyOSError, PyRuntimeError, PyTypeError, PyValueError};
 use pyo3::prelude::*;
 use pyo3::sync::PyOnceLock;
 
-/// `json.JSONDecodeError` for a damaged file; for what the system refused, the `OSError` with
-/// `errno` and `filename` (`TimeoutError` for a lock that was not to be had); `ValueError` for a
-/// value that cannot be stored.
+/// `json.JSONDecodeError` for a damaged file; for a call that the system refused, the `OSError` with
+/// `errno` and `filename` (`TimeoutError` for a lock that another process held for too long);
+/// `TypeError` for arithmetic on a value that is not a number; `ValueError` for a value that cannot
+/// be stored.
 pub(crate) fn exception(py: Python<'_>, error: &Error) -> PyErr {
     match error {
         Error::Io { action, path, source } => {
@@ -19,15 +20,21 @@ pub(crate) fn exception(py: Python<'_>, error: &Error) -> PyErr {
         Error::Locked { path, .. } => {
             PyOSError::new_err((error.errno(), error.to_string(), path.clone().into_os_string()))
         }
-        Error::Corrupt(corruption) => {
-            static DECODE_ERROR: PyOnceLock<Py<PyAny>> = PyOnceLock::new();
-            let arguments = (corruption.message(), &corruption.content, corruption.offset);
-            DECODE_ERROR
-                .import(py, "json", "JSONDecodeError")
-                .and_then(|class| class.call1(arguments))
-                .map_or_else(|error| error, PyErr::from_value)
-        }
+        Error::Corrupt(corruption) => corrupt(py, corruption).unwrap_or_else(|error| error),
+        Error::NotANumber { .. } => PyTypeError::new_err(error.to_string()),
         Error::Refused { .. } | Error::Type { .. } => PyValueError::new_err(error.to_string()),
         _ => PyRuntimeError::new_err(error.to_string()),
     }
+}
+
+fn corrupt(py: Python<'_>, corruption: &Corruption) -> PyResult<PyErr> {
+    static CLASS: PyOnceLock<Py<PyAny>> = PyOnceLock::new();
+    let class = CLASS.import(py, "aiokv._errors", "CorruptFileError")?;
+    let error = match &corruption.place {
+        Some(Damaged { excerpt, excerpt_offset, line, column, .. }) => {
+            class.call1((corruption.message(), excerpt, excerpt_offset, line, column))?
+        }
+        None => class.call1((corruption.message(),))?,
+    };
+    Ok(PyErr::from_value(error))
 }

@@ -1,15 +1,17 @@
 //! The hooks that the package registers with `os.register_at_fork`.
 
+use aiokv::binding::fork;
 use pyo3::prelude::*;
 
-use crate::{answer, thread_state};
+use crate::{answer, disposal, thread_state};
 
 /// Waits until no commit is under way and no thread of the engine uses Python.
 #[pyfunction]
 pub(crate) fn before_fork(py: Python<'_>) {
-    // They need the GIL to finish.
+    // Without the GIL, which those threads need to finish.
     py.detach(|| {
-        aiokv::fork::before();
+        disposal::before_fork();
+        fork::before();
         thread_state::before_fork();
     });
 }
@@ -18,13 +20,15 @@ pub(crate) fn before_fork(py: Python<'_>) {
 #[pyfunction]
 pub(crate) fn after_fork_in_parent() {
     thread_state::after_fork();
-    aiokv::fork::after_in_parent();
+    fork::after_in_parent();
+    disposal::after_fork_in_parent();
 }
 
-/// Starts anew in the child. What the parent waits for is the parent's.
+/// Starts anew in the child. The operations that the parent waits for stay the parent's.
 #[pyfunction]
 pub(crate) fn after_fork_in_child() {
     thread_state::after_fork();
     answer::forget_outbox();
-    aiokv::fork::after_in_child();
+    fork::after_in_child();
+    disposal::after_fork_in_child();
 }

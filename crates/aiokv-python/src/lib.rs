@@ -3,33 +3,33 @@
 
 mod answer;
 mod decode;
+mod dict_builder;
+mod disposal;
 mod encode;
 mod error;
+mod exit;
 mod fork;
+mod inbox;
+mod interpreter;
 mod logger;
 mod store;
 mod thread_state;
-mod view;
+
+use pyo3::prelude::*;
 
 /// The native part of the package `aiokv`. Private; use the package.
-#[pyo3::pymodule]
-mod _aiokv {
-    use pyo3::prelude::*;
-
-    #[pymodule_export]
-    use super::fork::{after_fork_in_child, after_fork_in_parent, before_fork};
-    #[pymodule_export]
-    use super::store::{Store, finish};
-    #[pymodule_export]
-    use super::view::ViewBuilder;
-
-    #[pymodule_export]
-    const MAX_DEPTH: usize = aiokv::MAX_DEPTH;
-
-    #[pymodule_init]
-    fn init(module: &Bound<'_, PyModule>) -> PyResult<()> {
-        module.add("__version__", env!("CARGO_PKG_VERSION"))?;
-        module.add("Pending", module.py().get_type::<super::store::Pending>())?;
-        super::logger::install(module.py())
-    }
+#[pymodule]
+fn _aiokv(module: &Bound<'_, PyModule>) -> PyResult<()> {
+    let py = module.py();
+    // Before any class: what this crate makes once per process belongs to one interpreter.
+    interpreter::refuse_subinterpreters(py)?;
+    module.add("__version__", env!("CARGO_PKG_VERSION"))?;
+    module.add("MAX_DEPTH", aiokv::MAX_DEPTH)?;
+    module.add_class::<store::Store>()?;
+    module.add("Pending", py.get_type::<store::Pending>())?;
+    module.add_function(wrap_pyfunction!(exit::finish, module)?)?;
+    module.add_function(wrap_pyfunction!(fork::before_fork, module)?)?;
+    module.add_function(wrap_pyfunction!(fork::after_fork_in_parent, module)?)?;
+    module.add_function(wrap_pyfunction!(fork::after_fork_in_child, module)?)?;
+    logger::install(py)
 }

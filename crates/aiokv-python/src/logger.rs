@@ -1,4 +1,4 @@
-//! What the engine logs, told to Python's `logging`.
+//! Hands the log records of the engine to Python's `logging`.
 
 use log::{LevelFilter, Log, Metadata, Record};
 use pyo3::prelude::*;
@@ -16,7 +16,8 @@ pub(crate) fn install(py: Python<'_>) -> PyResult<()> {
     Ok(())
 }
 
-/// Logs on the threads of the engine, and only while the interpreter runs.
+/// Logs while the interpreter runs. The engine logs on its own threads only, which do not hold the
+/// GIL: see `thread_state`.
 struct WhileRunning(Logger);
 
 impl Log for WhileRunning {

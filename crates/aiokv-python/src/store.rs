@@ -5,18 +5,20 @@ use std::ffi::OsStr;
 use std::path::PathBuf;
 use std::time::Duration;
 
-use aiokv::{AioKv, Entry, Journal, Operation, Options, decode_string};
-use pyo3::exceptions::{PyException, PyTypeError, PyUnicodeEncodeError, PyValueError};
+use aiokv::binding::{Change, Entry, Operation, Write, decode_string};
+use aiokv::{AioKv, Journal, Options};
+use pyo3::exceptions::{
+    PyException, PyOverflowError, PyTypeError, PyUnicodeEncodeError, PyValueError,
+};
 use pyo3::prelude::*;
-use pyo3::types::PyString;
+use pyo3::types::{PyInt, PyString};
 
-use crate::answer::Awaited;
+use crate::answer::submit;
 use crate::decode::decode;
 use crate::encode::{encode, encode_string};
-use crate::error::exception;
-use crate::thread_state;
 
-/// The native half of `AioKV`. Every method returns at once: a value, or an asyncio future.
+/// The native half of `AioKV`. Every method returns at once: a value, or an asyncio future. So does
+/// the drop of a store: threads of the engine free the state and close the files.
 #[pyclass(frozen, module = "aiokv._aiokv")]
 pub(crate) struct Store(AioKv);
 
@@ -36,7 +38,8 @@ impl Store {
         fsync: bool,
         lock_timeout: f64,
         journal: &str,
-        journal_threshold: i64,
+        journal_threshold: &Bound<'_, PyInt>,
+        checkpoint_pace: &Bound<'_, PyInt>,
     ) -> PyResult<Self> {
         let lock_timeout = Duration::try_from_secs_f64(lock_timeout).map_err(|error| {
             PyValueError::new_err(format!("lock_timeout is a number of seconds: {error}"))
@@ -50,16 +53,12 @@ impl Store {
                 return Err(PyValueError::new_err(message));
             }
         };
-        let journal_threshold = u64::try_from(journal_threshold).map_err(|_| {
-            let message =
-                format!("journal_threshold is a number of bytes, not {journal_threshold}");
-            PyValueError::new_err(message)
-        })?;
         let options = Options::default()
             .fsync(fsync)
             .lock_timeout(lock_timeout)
             .journal(journal)
-            .journal_threshold(journal_threshold);
+            .journal_threshold(bytes("journal_threshold", "bytes", journal_threshold)?)
+            .checkpoint_pace(bytes("checkpoint_pace", "bytes per second", checkpoint_pace)?);
         let store = AioKv::with_options(path, options);
         store.map(Self).map_err(|error| PyValueError::new_err(error.to_string()))
     }
@@ -78,7 +77,8 @@ impl Store {
             Some(Some(entry)) => decode(py, entry.value_text()).map(Bound::unbind),
             Some(None) => Ok(default),
             None => {
-                let future = self.ask(py, Operation::Get((*key).into()), Some(default))?;
+                let operation = Operation::Read(Box::new([(*key).into()]));
+                let future = submit(py, &self.0, operation, Some(default))?;
                 Err(Pending::new_err(future))
             }
         }
@@ -90,57 +90,50 @@ impl Store {
         encode_string(key_string(key)?, &mut key_text)?;
         let mut value_text = String::new();
         encode(value, &mut value_text)?;
-        self.ask(key.py(), Operation::Set(Entry::new(&key_text, &value_text)), None)
+        self.write(key.py(), Change::Set(Entry::new(&key_text, &value_text)))
     }
 
     /// A future of None.
     fn delete(&self, key: &Bound<'_, PyAny>) -> PyResult<Py<PyAny>> {
-        let operation = Operation::Delete((*key_bytes(key)?).into());
-        self.ask(key.py(), operation, None)
+        let change = Change::Delete((*key_bytes(key)?).into());
+        self.write(key.py(), change)
     }
 
-    /// A future of a `ViewBuilder`.
+    /// A future of the dict.
     fn get_all(&self, py: Python<'_>) -> PyResult<Py<PyAny>> {
-        self.ask(py, Operation::GetAll, None)
+        submit(py, &self.0, Operation::ReadPrefix(Box::default()), None)
     }
 
     /// A future of None.
     fn clear(&self, py: Python<'_>) -> PyResult<Py<PyAny>> {
-        self.ask(py, Operation::Clear, None)
+        submit(py, &self.0, Operation::Clear, None)
     }
 
-    /// A future of None, resolved when every operation started before is decided.
-    fn settle(&self, py: Python<'_>) -> PyResult<Py<PyAny>> {
-        self.ask(py, Operation::Settle, None)
-    }
-
-    /// Lets go of the file. The next operation opens it again.
-    fn let_go(&self) {
-        self.0.let_go();
+    /// A future of None.
+    fn close(&self, py: Python<'_>) -> PyResult<Py<PyAny>> {
+        submit(py, &self.0, Operation::Close, None)
     }
 }
 
 impl Store {
-    fn ask(
-        &self,
-        py: Python<'_>,
-        operation: Operation,
-        default: Option<Py<PyAny>>,
-    ) -> PyResult<Py<PyAny>> {
-        let awaited = Awaited::new(py, default)?;
-        let future = awaited.future(py);
-        let submitted = self.0.submit(operation, Box::new(awaited));
-        submitted.map(|()| future).map_err(|error| exception(py, &error))
+    fn write(&self, py: Python<'_>, change: Change) -> PyResult<Py<PyAny>> {
+        let operation = Operation::Write(Box::new([Write::unconditional(change)]));
+        submit(py, &self.0, operation, None)
     }
 }
 
-/// Waits, at the end of the interpreter, until every operation that was started is decided.
-#[pyfunction]
-pub(crate) fn finish(py: Python<'_>) {
-    py.detach(|| {
-        aiokv::settle_all();
-        thread_state::interpreter_ends();
-    });
+/// A number of bytes that an option gives. A number beyond 64 bits is as good as the largest.
+fn bytes(option: &str, unit: &str, number: &Bound<'_, PyInt>) -> PyResult<u64> {
+    match number.extract::<u64>() {
+        Err(error) if error.is_instance_of::<PyOverflowError>(number.py()) => {
+            if number.lt(0)? {
+                let message = format!("{option} is a number of {unit}, not {number}");
+                return Err(PyValueError::new_err(message));
+            }
+            Ok(u64::MAX)
+        }
+        extracted => extracted,
+    }
 }
 
 fn key_string<'key, 'py>(key: &'key Bound<'py, PyAny>) -> PyResult<&'key Bound<'py, PyString>> {

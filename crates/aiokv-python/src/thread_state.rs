@@ -1,35 +1,42 @@
-//! How the writers' threads, which Python did not start, use the interpreter.
+//! How the threads of the engine, which Python did not start, use the interpreter.
 //!
-//! They may touch it only while it runs, and it must not end or fork while they do. A thread that
-//! takes the GIL too late does not get an error: the interpreter ends the thread, and with it the
+//! They may use it only while it runs, and it must neither end nor fork while they do. A thread that
+//! takes the GIL too late does not get an error: the interpreter stops the thread for ever, or the
 //! process.
+//!
+//! The gate between the two is a lock that a thread of the engine holds while it waits for the GIL.
+//! So a thread that holds the GIL must never wait for that lock: it releases the GIL first.
 
 use std::cell::{OnceCell, RefCell};
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{PoisonError, RwLock, RwLockWriteGuard};
 
 use pyo3::ffi;
 
-/// Whether the interpreter is ending. Held for reading by a thread that uses it, for writing by
-/// one that forks.
-static ENDING: RwLock<bool> = RwLock::new(false);
+/// Held for reading by a thread of the engine that uses the interpreter, for writing by a thread
+/// that forks or ends it.
+static USE: RwLock<()> = RwLock::new(());
+
+/// Whether the interpreter is ending. Set while `USE` is held for writing.
+static ENDING: AtomicBool = AtomicBool::new(false);
 
 thread_local! {
     static KEPT: OnceCell<ThreadState> = const { OnceCell::new() };
     /// Held by a thread that forks.
-    static FORKING: RefCell<Option<RwLockWriteGuard<'static, bool>>> = const { RefCell::new(None) };
+    static FORKING: RefCell<Option<RwLockWriteGuard<'static, ()>>> = const { RefCell::new(None) };
 }
 
 /// Does something with Python on a thread of the engine, which must not hold the GIL. `None` if
 /// the interpreter is ending.
 pub(crate) fn while_running<T>(work: impl FnOnce() -> T) -> Option<T> {
-    let ending = ENDING.read().unwrap_or_else(PoisonError::into_inner);
-    (!*ending).then(work)
+    let _use = USE.read().unwrap_or_else(PoisonError::into_inner);
+    (!is_ending()).then(work)
 }
 
-/// Waits until no thread uses the interpreter and holds off the next ones. The caller must not
-/// hold the GIL, which those threads need.
+/// Waits until no thread of the engine uses the interpreter, and holds off the next ones. The
+/// caller must not hold the GIL.
 pub(crate) fn before_fork() {
-    FORKING.set(Some(ENDING.write().unwrap_or_else(PoisonError::into_inner)));
+    FORKING.set(Some(USE.write().unwrap_or_else(PoisonError::into_inner)));
 }
 
 /// Lets threads use the interpreter again, in the parent and in the child.
@@ -37,14 +44,21 @@ pub(crate) fn after_fork() {
     FORKING.take();
 }
 
-/// From now on no thread uses the interpreter. The caller must not hold the GIL.
+/// From now on no thread of the engine uses the interpreter. The caller must not hold the GIL.
 pub(crate) fn interpreter_ends() {
-    *ENDING.write().unwrap_or_else(PoisonError::into_inner) = true;
+    let _use = USE.write().unwrap_or_else(PoisonError::into_inner);
+    ENDING.store(true, Ordering::Release);
 }
 
-/// The Python state of a thread. A thread that Python does not know gets one whenever it takes the
-/// GIL, and loses it with the GIL. Making one costs more than everything else that a writer does
-/// between the last flush of a commit and the answer, so it is made once and kept.
+/// Whether the threads of the engine have stopped using the interpreter. Does not block.
+pub(crate) fn is_ending() -> bool {
+    ENDING.load(Ordering::Acquire)
+}
+
+/// The Python state of a thread. Python gives a thread that it does not know a state whenever that
+/// thread takes the GIL, and takes it away with the GIL. Making one costs more than everything else
+/// that a writer does between the last flush of a commit and the answer, so it is made once and
+/// kept until the thread ends.
 struct ThreadState {
     outermost: ffi::PyGILState_STATE,
     detached: *mut ffi::PyThreadState,
@@ -66,6 +80,7 @@ pub(crate) fn keep() {
 }
 
 impl Drop for ThreadState {
+    /// Runs when the thread ends, after the thread has released every lock of the engine.
     fn drop(&mut self) {
         // An interpreter that ends frees the state itself.
         while_running(|| {

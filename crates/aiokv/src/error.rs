@@ -54,6 +54,15 @@ pub enum Error {
         source: Arc<serde_json::Error>,
     },
 
+    /// Nothing can be added to the stored value; nothing was changed.
+    #[error("cannot add to the value of {key:?}: it is not a number but {found}")]
+    NotANumber {
+        /// The key.
+        key: String,
+        /// The text of what was found, cut to 40 characters.
+        found: String,
+    },
+
     /// Another process held the lock of the file for longer than the lock timeout.
     #[error(
         "cannot lock `{}`: {} has held its lock for more than {} s",
@@ -70,8 +79,8 @@ pub enum Error {
         holder: Option<u32>,
     },
 
-    /// The thread that writes the file is gone: a bug in aiokv. Nothing more is written through
-    /// this store.
+    /// The operation was not answered: a bug in aiokv. It may have happened or not. Later
+    /// operations of the store work.
     #[error("the writer of `{}` stopped unexpectedly", path.display())]
     WriterGone {
         /// The file.
@@ -81,32 +90,43 @@ pub enum Error {
 
 /// Where and how a file is damaged.
 #[derive(Debug, Clone)]
+#[non_exhaustive]
 pub struct Corruption {
     /// The damaged file: the state file or its journal.
     pub path: PathBuf,
     /// What the file should be, such as `a valid state file`.
     pub expected: String,
-    /// What is wrong, without the position.
+    /// What is wrong, without the place.
     pub problem: String,
     /// What to do about it.
     pub remedy: String,
-    /// The line of the damage, counted from 1.
+    /// The place of the damage, if there is one.
+    pub place: Option<Damaged>,
+}
+
+/// The place of damage in a file.
+#[derive(Debug, Clone)]
+#[non_exhaustive]
+pub struct Damaged {
+    /// The line, counted from 1.
     pub line: usize,
-    /// The column of the damage in characters, counted from 1.
+    /// The column in characters, counted from 1.
     pub column: usize,
-    /// The offset of the damage in characters, counted from 0.
-    pub offset: usize,
-    /// The content of the file, with U+FFFD for whatever is not UTF-8.
-    pub content: String,
+    /// The text around the place, with U+FFFD for whatever is not UTF-8.
+    pub excerpt: String,
+    /// The place in the excerpt, in characters, counted from 0.
+    pub excerpt_offset: usize,
 }
 
 impl Corruption {
     /// Describes damage to the state file at `position`, a byte offset into `content`.
     pub(crate) fn new(path: &Path, content: &[u8], position: usize, problem: String) -> Self {
         Self {
+            path: path.to_owned(),
             expected: "a valid state file".to_owned(),
+            problem,
             remedy: "mend it or put back a copy, or remove it with `clear`".to_owned(),
-            ..Self::located(path, content, position, problem)
+            place: Some(Damaged::at(content, position)),
         }
     }
 
@@ -120,64 +140,81 @@ impl Corruption {
     ) -> Self {
         let state = state.display();
         Self {
+            path: journal.to_owned(),
             expected: "a valid journal".to_owned(),
+            problem,
             remedy: format!(
                 "put back copies of it and of `{state}`, or remove it to go on with what \
-                 `{state}` holds"
+                 `{state}` holds, without the changes in the journal"
             ),
-            ..Self::located(journal, content, position, problem)
+            place: Some(Damaged::at(content, position)),
         }
     }
 
-    /// Describes a journal that does not continue what is in the state file `state`.
-    pub(crate) fn misfit(journal: &Path, state: &Path, content: &[u8], problem: String) -> Self {
-        let state = state.display();
+    /// Describes a journal that does not continue the state file `state` as it is.
+    pub(crate) fn misfit(journal: &Path, state: &Path, problem: String) -> Self {
+        let shown = state.display();
         Self {
-            expected: format!("the journal of `{state}` as it is"),
-            remedy: format!(
-                "to go on with `{state}` as it is, remove the journal; to keep the changes in the \
-                 journal, put back the `{state}` that it continues"
-            ),
-            ..Self::located(journal, content, 0, problem)
-        }
-    }
-
-    fn located(path: &Path, content: &[u8], position: usize, problem: String) -> Self {
-        let content = String::from_utf8_lossy(content).into_owned();
-        // Damage lies at or before the first byte that is not UTF-8, so the offsets still agree.
-        let mut end = position.min(content.len());
-        while !content.is_char_boundary(end) {
-            end -= 1;
-        }
-        let before = &content[..end];
-        let line_start = before.rfind('\n').map_or(0, |newline| newline + 1);
-        Self {
-            path: path.to_owned(),
-            expected: String::new(),
+            path: journal.to_owned(),
+            expected: format!("the journal of `{shown}` as it is"),
             problem,
-            remedy: String::new(),
-            line: 1 + before.matches('\n').count(),
-            column: 1 + before[line_start..].chars().count(),
-            offset: before.chars().count(),
-            content,
+            remedy: format!(
+                "to keep the changes in the journal, put back the `{shown}` that it continues and \
+                 run `aiokv checkpoint {shown}` before you edit the file; to go on with `{shown}` \
+                 as it is, without those changes, remove the journal"
+            ),
+            place: None,
         }
     }
 
-    /// What is wrong, in which file and what to do, without the position.
+    /// What is wrong, in which file and what to do, without the place.
     pub fn message(&self) -> String {
         self.message_with("")
     }
 
-    fn message_with(&self, position: &str) -> String {
+    fn message_with(&self, place: &str) -> String {
         let Self { path, expected, problem, remedy, .. } = self;
-        format!("`{}` is not {expected}: {problem}{position}; {remedy}", path.display())
+        format!("`{}` is not {expected}: {problem}{place}; {remedy}", path.display())
+    }
+}
+
+impl Damaged {
+    /// How much text before and after the place belongs to the excerpt, in bytes.
+    const EXCERPT_BYTES: usize = 80;
+
+    fn at(content: &[u8], position: usize) -> Self {
+        let position = position.min(content.len());
+        let before = &content[..position];
+        let line_start = before.iter().rposition(|&byte| byte == b'\n').map_or(0, |at| at + 1);
+        let start = line_start.max(position.saturating_sub(Self::EXCERPT_BYTES));
+        let end = content.len().min(position + Self::EXCERPT_BYTES);
+        // Not in the middle of a character.
+        let is_inside = |at: &usize| content.get(*at).is_some_and(|byte| byte & 0xc0 == 0x80);
+        let start = (start..position).find(|at| !is_inside(at)).unwrap_or(position);
+        let end = (end..content.len()).find(|at| !is_inside(at)).unwrap_or(content.len());
+        let text = |from: usize, to: usize| String::from_utf8_lossy(&content[from..to]);
+        Self {
+            line: 1 + before.iter().filter(|&&byte| byte == b'\n').count(),
+            column: 1 + text(line_start, position).chars().count(),
+            excerpt: text(start, end).into_owned(),
+            excerpt_offset: text(start, position).chars().count(),
+        }
     }
 }
 
 impl fmt::Display for Corruption {
     fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let Self { line, column, .. } = self;
-        formatter.write_str(&self.message_with(&format!(" at line {line} column {column}")))
+        let place = match &self.place {
+            Some(Damaged { line, column, .. }) => format!(" at line {line} column {column}"),
+            None => String::new(),
+        };
+        formatter.write_str(&self.message_with(&place))
+    }
+}
+
+impl From<Corruption> for Error {
+    fn from(corruption: Corruption) -> Self {
+        Self::Corrupt(corruption.into())
     }
 }
 
@@ -195,6 +232,16 @@ impl Error {
             _ => return None,
         };
         Some(number.raw_os_error())
+    }
+
+    /// An [`Error::NotANumber`] about the value with this text.
+    pub(crate) fn not_a_number(key: &[u8], found: &str) -> Self {
+        const LENGTH_MAX: usize = 40;
+        let found = match found.char_indices().nth(LENGTH_MAX) {
+            Some((end, _)) => format!("{}...", &found[..end]),
+            None => found.to_owned(),
+        };
+        Self::NotANumber { key: String::from_utf8_lossy(key).into_owned(), found }
     }
 
     /// An [`Error::Io`] for use with `map_err`.

@@ -29,6 +29,8 @@
 #[cfg(not(unix))]
 compile_error!("aiokv needs a Unix system: it locks files and replaces them while they are open");
 
+#[doc(hidden)]
+pub mod binding;
 mod engine;
 mod error;
 mod files;
@@ -40,18 +42,10 @@ mod state;
 mod store;
 mod writer;
 
-pub use engine::fork;
-pub use error::{Corruption, Error, Result};
-pub use files::storage;
-#[cfg(fuzzing)]
-pub use format::json_file::reencode;
-pub use json::entry::{Entry, decode_string};
+pub use error::{Corruption, Damaged, Error, Result};
 pub use json::text::MAX_DEPTH;
 pub use options::{Journal, Options};
-pub use queue::operation::{Answer, Operation};
-pub use queue::order::{Waiter, Wake};
-pub use state::map::{View, ViewPart};
-pub use store::{AioKv, settle_all};
+pub use store::AioKv;
 
 /// The README's examples are tests too.
 #[cfg(doctest)]

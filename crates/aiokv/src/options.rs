@@ -15,8 +15,9 @@ pub struct Options {
     /// acknowledged.
     pub fsync: bool,
 
-    /// How long a change waits for another process that holds the lock of the file, before it
-    /// fails with [`Error::Locked`](crate::Error::Locked). A commit takes milliseconds, so the
+    /// How long an operation waits for another process that holds the lock of the file, before it
+    /// fails with [`Error::Locked`](crate::Error::Locked). Reads wait only if the file or its
+    /// journal has changed. A commit takes milliseconds, so the
     /// default of 10 s passes only if something is wrong.
     pub lock_timeout: Duration,
 
@@ -24,17 +25,17 @@ pub struct Options {
     pub journal: Journal,
 
     /// The size of the file in bytes above which [`Journal::Auto`] uses the journal. Replacing a
-    /// file of up to 1 MiB, the default, costs little more than the flush that either way needs.
+    /// file of up to 64 KiB, the default, costs little more than the flush that either way needs.
     pub journal_threshold: u64,
 
-    /// How long nothing must have been written before the journal is folded into the file. The
-    /// default of 1 s keeps folding out of a burst of changes and is what people wait before they
-    /// look into the file.
-    pub fold_idle: Duration,
-
-    /// How long after a change the journal is folded into the file at the latest, however much
-    /// is being written. By default 5 s.
-    pub fold_delay_max: Duration,
+    /// How many bytes a second checkpoints may write on average. A checkpoint brings the file up
+    /// to date with its journal by writing all of it, so the pace decides how long the file alone
+    /// may lag behind: with the default of 64 KiB/s about a second at 64 KiB, 16 s at 1 MiB and
+    /// 13 min at 50 MiB. A journal that has outgrown its file is not made to wait.
+    ///
+    /// `u64::MAX` stands for at once; 0 for only when the journal has outgrown the file, or when
+    /// the store is closed.
+    pub checkpoint_pace: u64,
 }
 
 /// How a change gets to disk.
@@ -47,7 +48,8 @@ pub enum Journal {
     /// Changes are appended to the journal whatever the size of the file. The first change of a
     /// store without a file creates the file.
     Always,
-    /// Every change replaces the file. A journal that is there is folded into it.
+    /// Every change replaces the file. A journal that is there is removed once the new file holds
+    /// its changes.
     Never,
 }
 
@@ -57,9 +59,8 @@ impl Default for Options {
             fsync: true,
             lock_timeout: Duration::from_secs(10),
             journal: Journal::Auto,
-            journal_threshold: 1 << 20,
-            fold_idle: Duration::from_secs(1),
-            fold_delay_max: Duration::from_secs(5),
+            journal_threshold: 64 << 10,
+            checkpoint_pace: 64 << 10,
         }
     }
 }
@@ -89,15 +90,9 @@ impl Options {
         self
     }
 
-    /// Sets [`Options::fold_idle`].
-    pub fn fold_idle(mut self, fold_idle: Duration) -> Self {
-        self.fold_idle = fold_idle;
-        self
-    }
-
-    /// Sets [`Options::fold_delay_max`].
-    pub fn fold_delay_max(mut self, fold_delay_max: Duration) -> Self {
-        self.fold_delay_max = fold_delay_max;
+    /// Sets [`Options::checkpoint_pace`].
+    pub fn checkpoint_pace(mut self, bytes_per_second: u64) -> Self {
+        self.checkpoint_pace = bytes_per_second;
         self
     }
 }

@@ -1,22 +1,20 @@
 //! [`AioKv`]: the public operations.
 
 use std::path::{Path, PathBuf};
-use std::sync::mpsc;
 use std::sync::{Arc, OnceLock, PoisonError, RwLock};
-use std::time::{SystemTime, UNIX_EPOCH};
+use std::time::{Instant, SystemTime, UNIX_EPOCH};
 
 use serde::Serialize;
 use serde::de::DeserializeOwned;
 
-use crate::engine::registry::{self as engine, Handle};
+use crate::engine::Handle;
 use crate::error::{Error, Result};
-use crate::files::storage::{Disk, Storage};
-use crate::json::entry::Entry;
-use crate::json::value;
+use crate::files::Disk;
+use crate::files::storage::Storage;
+use crate::json::{Entry, value};
 use crate::options::Options;
-use crate::queue::operation::{Answer, Operation};
-use crate::queue::order::{Submission, Waiter, Wake};
-use crate::state::map::View;
+use crate::queue::{Change, Operation, Outcome, Submission, Waiter, Wake, Write};
+use crate::state::Snapshot;
 
 /// A key-value store in one JSON file.
 ///
@@ -62,10 +60,7 @@ impl AioKv {
     }
 
     /// A store on another storage than the disk of this machine.
-    ///
-    /// # Errors
-    ///
-    /// As [`AioKv::new`].
+    #[doc(hidden)]
     pub fn with_storage(
         path: impl AsRef<Path>,
         options: Options,
@@ -95,17 +90,14 @@ impl AioKv {
     }
 
     /// The entry of `key` as the text that it has in the file, or `None` if there is no such key.
-    ///
-    /// # Errors
-    ///
-    /// [`Error::Corrupt`] or [`Error::Io`] if the file cannot be read. It is not changed.
+    #[doc(hidden)]
     pub async fn entry(&self, key: &str) -> Result<Option<Entry>> {
         if let Some(entry) = self.get_now(key.as_bytes()) {
             return Ok(entry);
         }
-        match self.ask(Operation::Get(key.as_bytes().into())).await? {
-            Answer::Entry(entry) => Ok(entry),
-            _ => unreachable!("a get is answered with an entry"),
+        match self.ask(Operation::Read([key.as_bytes().into()].into())).await? {
+            Outcome::Read(entries) => Ok(entries.into_iter().next().flatten()),
+            _ => unreachable!("a read is answered with entries"),
         }
     }
 
@@ -117,24 +109,21 @@ impl AioKv {
     ///
     /// As [`AioKv::get`].
     pub async fn get_all<T: DeserializeOwned>(&self) -> Result<Vec<(String, T)>> {
-        let view = self.view().await?;
+        let snapshot = self.snapshot().await?;
         let pair = |entry: &Entry| {
             let key = String::from_utf8_lossy(&entry.key()).into_owned();
             Ok((key, typed(entry)?))
         };
-        view.iter().map(pair).collect()
+        snapshot.iter().map(pair).collect()
     }
 
     /// Every entry as the text that it has in the file, in the order of insertion, all of one
     /// moment.
-    ///
-    /// # Errors
-    ///
-    /// As [`AioKv::entry`].
-    pub async fn view(&self) -> Result<View> {
-        match self.ask(Operation::GetAll).await? {
-            Answer::View(view) => Ok(view),
-            _ => unreachable!("a get_all is answered with a view"),
+    #[doc(hidden)]
+    pub async fn snapshot(&self) -> Result<Snapshot> {
+        match self.ask(Operation::ReadPrefix(Box::default())).await? {
+            Outcome::Snapshot(snapshot) => Ok(snapshot),
+            _ => unreachable!("a read of a prefix is answered with a snapshot"),
         }
     }
 
@@ -148,7 +137,7 @@ impl AioKv {
     /// the file was replaced: then the next operation finds out what the file holds.
     pub async fn set<T: Serialize + ?Sized>(&self, key: &str, value: &T) -> Result<()> {
         let entry = Entry::new(&value::encode_key(key), &value::encode(value)?);
-        self.ask(Operation::Set(entry)).await.map(drop)
+        self.write(Change::Set(entry)).await
     }
 
     /// Sets `key` to the current time in whole seconds since 1970.
@@ -167,7 +156,7 @@ impl AioKv {
     ///
     /// As [`AioKv::set`].
     pub async fn delete(&self, key: &str) -> Result<()> {
-        self.ask(Operation::Delete(key.as_bytes().into())).await.map(drop)
+        self.write(Change::Delete(key.as_bytes().into())).await
     }
 
     /// Deletes everything and removes the file, be it readable or not.
@@ -179,92 +168,79 @@ impl AioKv {
         self.ask(Operation::Clear).await.map(drop)
     }
 
-    /// Waits until everything that was started before is decided and the file holds what was
-    /// appended to the journal, then lets go of the file.
+    /// Waits until everything that was started before is decided, and the file alone holds
+    /// everything: what stood in its journal is in the file, and the journal is gone.
+    ///
+    /// # Errors
+    ///
+    /// As [`AioKv::set`] if the file cannot be brought up to date. What was appended to the journal
+    /// stays there then, and nothing is lost.
+    pub async fn checkpoint(&self) -> Result<()> {
+        self.ask(Operation::Checkpoint).await.map(drop)
+    }
+
+    /// Waits until everything that was started before is decided and the file alone holds what
+    /// this process changed, then lets go of the file.
     ///
     /// May be called any number of times. A closed store can be used again: the next operation
     /// opens the file again.
     ///
     /// # Errors
     ///
-    /// [`Error::Io`] if the file cannot be found; as [`AioKv::set`] if it cannot be brought up to
-    /// date. What was appended to the journal stays there then, and nothing is lost.
+    /// As [`AioKv::checkpoint`].
     pub async fn close(&self) -> Result<()> {
         if self.shared.handle.read().unwrap_or_else(PoisonError::into_inner).is_none() {
             return Ok(());
         }
-        self.ask(Operation::Settle).await?;
-        self.let_go();
-        Ok(())
+        self.ask(Operation::Close).await.map(drop)
     }
 
-    /// The entry of `key`, if that can be said without waiting: memory holds the newest content
-    /// of the file and no write of the key is under way. Costs one metadata call.
+    /// The entry of `key`, if that can be said without waiting: memory holds the newest state and
+    /// no write of the key is under way. Costs one metadata call, or three if there is a journal.
+    #[doc(hidden)]
     pub fn get_now(&self, key: &[u8]) -> Option<Option<Entry>> {
         let handle = self.shared.handle.read().unwrap_or_else(PoisonError::into_inner);
         handle.as_ref()?.get(key)
     }
 
-    /// Puts an operation in the queue, to be answered to `waiter`. Does not block.
-    ///
-    /// This is what language bindings are built on; everything else here is easier to use.
+    /// Puts an operation in the queue, to be answered to `waiter`. Does not block. A successful
+    /// [`Operation::Close`] lets go of the file.
     ///
     /// # Errors
     ///
-    /// [`Error::Io`] if no thread can be started, [`Error::WriterGone`] if it is gone. The waiter
-    /// is dropped then.
+    /// [`Error::Io`] if no thread can be started. The waiter is dropped then.
+    #[doc(hidden)]
     pub fn submit(&self, operation: Operation, waiter: Box<dyn Waiter>) -> Result<()> {
-        let submission = Submission::new(operation, waiter, Arc::clone(&self.shared.options));
-        let gone = |_| Error::WriterGone { path: self.shared.path.clone() };
+        let options = Arc::clone(&self.shared.options);
+        let waiter: Box<dyn Waiter> = match operation {
+            Operation::Close => Box::new(Closing { shared: Arc::clone(&self.shared), waiter }),
+            _ => waiter,
+        };
+        let submission = Submission::new(operation, waiter, options, Instant::now());
         {
             let handle = self.shared.handle.read().unwrap_or_else(PoisonError::into_inner);
-            if let Some(handle) = handle.as_ref().filter(|handle| !handle.is_superseded()) {
-                return handle.submit(submission).map_err(gone);
+            if let Some(handle) = handle.as_ref().filter(|handle| handle.is_of_this_process()) {
+                return handle.submit(submission);
             }
         }
         let mut handle = self.shared.handle.write().unwrap_or_else(PoisonError::into_inner);
-        // The old handle is dropped after the new one exists, so that an engine goes on.
-        let opened = Handle::open(&self.shared.storage, &self.shared.path)?;
-        handle.insert(opened).submit(submission).map_err(gone)
+        let opened = match handle.take().filter(Handle::is_of_this_process) {
+            // Another thread was faster.
+            Some(opened) => opened,
+            None => Handle::open(&self.shared.storage, &self.shared.path),
+        };
+        handle.insert(opened).submit(submission)
     }
 
-    /// Lets go of the file without waiting.
-    pub fn let_go(&self) {
-        *self.shared.handle.write().unwrap_or_else(PoisonError::into_inner) = None;
+    async fn write(&self, change: Change) -> Result<()> {
+        self.ask(Operation::Write([Write::unconditional(change)].into())).await.map(drop)
     }
 
-    async fn ask(&self, operation: Operation) -> Result<Answer> {
+    async fn ask(&self, operation: Operation) -> Result<Outcome> {
         let (sender, receiver) = oneshot::channel();
         self.submit(operation, Box::new(Future(sender)))?;
         let path = || self.shared.path.clone();
         receiver.await.unwrap_or_else(|_| Err(Error::WriterGone { path: path() }))
-    }
-}
-
-/// Waits until every operation that was started in this process is decided, on every store, and
-/// the files hold what was appended to their journals.
-///
-/// For the end of a program that cannot wait for its futures any more.
-pub fn settle_all() {
-    let (sender, receiver) = mpsc::channel();
-    for handle in engine::all() {
-        let waiter = Box::new(Thread(sender.clone()));
-        // An engine whose thread is gone has nothing left to settle.
-        let _ = handle.submit(Submission::new(Operation::Settle, waiter, Arc::default()));
-    }
-    drop(sender);
-    // Ends once every sender was dropped, be it with or without an answer.
-    receiver.iter().for_each(drop);
-}
-
-/// Answers a thread that waits for several answers.
-struct Thread(mpsc::Sender<()>);
-
-impl Waiter for Thread {
-    fn answer(self: Box<Self>, _answer: Result<Answer>) -> Option<Arc<dyn Wake>> {
-        // The receiver is there until all senders are gone.
-        let _ = self.0.send(());
-        None
     }
 }
 
@@ -281,12 +257,30 @@ fn typed<T: DeserializeOwned>(entry: &Entry) -> Result<T> {
     })
 }
 
+/// Lets go of the file once a store is closed.
+struct Closing {
+    shared: Arc<Shared>,
+    waiter: Box<dyn Waiter>,
+}
+
+impl Waiter for Closing {
+    fn answer(self: Box<Self>, answer: Result<Outcome>) -> Option<Arc<dyn Wake>> {
+        if answer.is_ok() {
+            let mut handle = self.shared.handle.write().unwrap_or_else(PoisonError::into_inner);
+            let closed = handle.take();
+            drop(handle);
+            drop(closed);
+        }
+        self.waiter.answer(answer)
+    }
+}
+
 /// Answers a Rust future, which has a waker of its own.
-struct Future(oneshot::Sender<Result<Answer>>);
+struct Future(oneshot::Sender<Result<Outcome>>);
 
 impl Waiter for Future {
-    fn answer(self: Box<Self>, answer: Result<Answer>) -> Option<Arc<dyn Wake>> {
-        // Nobody listens if the future was dropped. The operation happened all the same.
+    fn answer(self: Box<Self>, answer: Result<Outcome>) -> Option<Arc<dyn Wake>> {
+        // If the future was dropped, the operation happened all the same.
         let _ = self.0.send(answer);
         None
     }

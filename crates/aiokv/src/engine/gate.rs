@@ -3,7 +3,7 @@
 use std::sync::atomic::{AtomicU32, Ordering};
 use std::sync::{PoisonError, RwLock, RwLockReadGuard, RwLockWriteGuard};
 
-/// Held for reading by every writer at work, for writing by a thread that forks.
+/// Held for reading by every thread of the pool at work, for writing by a thread that forks.
 static WORK: RwLock<()> = RwLock::new(());
 
 /// How many forks lie between this process and the first one.

@@ -1,6 +1,17 @@
-//! Who serves which file: the registry of engines, and the gate that keeps forks out of a batch.
+//! Who serves which file: one engine per file, the pool of threads that serves them all, and what
+//! happens around a fork.
+//!
+//! Guarantees: the operations on one path are carried out in the order in which they were
+//! submitted, by one thread at a time; threads, open files and memory do not grow with the number
+//! of stores beyond the limits of [`pool`]; an engine lives as long as a [`Handle`] to it, and
+//! then until everything is answered.
+//!
+//! Which locks there are, and their order, is in `ARCHITECTURE.md`.
 
 pub mod fork;
-pub(crate) mod gate;
-pub(crate) mod opening;
-pub(crate) mod registry;
+mod gate;
+mod pool;
+mod registry;
+mod served;
+
+pub(crate) use registry::{Handle, all};

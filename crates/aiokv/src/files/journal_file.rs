@@ -1,40 +1,39 @@
-//! The file of the journal: how it is opened, looked at, read, appended to, replaced and removed.
+//! The file of the journal: how it is opened, looked at, read, appended to, copied and removed.
 //! What its lines say is the business of [`crate::format::journal`].
 //!
 //! Guarantees: the name of the journal never stands for an incomplete first line; lines that are
-//! reported as durable have been flushed; a journal that could not be appended to, or that a crash
-//! left torn, is not written to again, but replaced by a copy of its lines.
+//! reported as durable were flushed; a journal whose flush failed, or that a crash left torn, is
+//! not appended to again, but replaced by a copy of its lines; a journal that another user may
+//! have put there is refused.
 //!
-//! Only the process that holds the lock of the state file writes here, so there is no other lock.
+//! Everything here happens under the lock of the state file.
 
-use std::ffi::OsStr;
 use std::io::{self, ErrorKind};
-use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
+use super::access::{is_same, more_may_write, take_over};
+use super::directories::Directories;
+use super::io::{read_from, read_while, write_all};
+use super::place::{Handle, Place};
+use super::storage::{Access, File, Kind, Metadata};
+use super::temporary::{Creation, Temporary};
+use super::{Failure, LockedFile};
 use crate::error::{Error, Result};
-use crate::files::replacement::{MODE_PRIVATE, take_after};
-use crate::files::state_file::{Failure, LockedFile, OpenFile, open_regular, temporary_name};
-use crate::files::storage::{Access, File, Metadata, Storage, read_from, write_all};
-use crate::format::journal::{self, Digest, Event, Lines, Position};
+use crate::format::journal::{self, Appended, Digest, Lines, Position};
 
 /// The size of the journal is a multiple of this: a page, which is written whole anyway. A flush
 /// is faster when it need not update the size of the file.
 const RESERVED_BYTES: u64 = 4096;
 
-/// The name of a journal.
-pub(crate) struct JournalFile {
-    storage: Arc<dyn Storage>,
-    path: PathBuf,
-    temporary: PathBuf,
-    directory: PathBuf,
-}
+/// See the [module](self).
+#[derive(Clone)]
+pub(crate) struct JournalFile(Arc<Place>);
 
 /// An open journal and how far it was read or written.
 #[derive(Clone)]
 pub(crate) struct OpenJournal {
-    open: OpenFile,
-    /// The lines up to here are in the state file.
+    handle: Handle,
+    /// The state file holds the lines up to here.
     start: Position,
     /// The next line goes here.
     end: Position,
@@ -42,42 +41,59 @@ pub(crate) struct OpenJournal {
     changed: u64,
     /// How long the file is, reserved space included.
     bytes: u64,
-    /// Whether lines can be appended.
-    sound: bool,
-    /// Whether everybody who knows the state file knows that there is this journal.
-    pub(crate) announced: bool,
+    /// Whether lines can be appended. If not, a copy has to take its place first.
+    appendable: bool,
+    /// Whether its name is known to be durable.
+    name_durable: bool,
+}
+
+/// The end of a journal as it was.
+pub(crate) struct Tail {
+    file: Arc<dyn File>,
+    /// Where the next line goes.
+    end: u64,
+    /// How long the file is, reserved space included.
+    bytes: u64,
+}
+
+impl Tail {
+    /// Whether the last line still ends here and nothing was appended: two looks.
+    pub(crate) fn is_current(&self) -> bool {
+        let mut bytes = [0; 2];
+        let is_named = self.file.metadata().is_ok_and(|now| now.links > 0);
+        let read = self.file.read_at(&mut bytes, self.end - 1);
+        is_named
+            && match read {
+                Ok(2) => bytes == *b"\n\n",
+                // The last page is full.
+                Ok(1) => bytes[0] == b'\n' && self.end == self.bytes,
+                _ => false,
+            }
+    }
 }
 
 impl OpenJournal {
     /// A journal that was opened, of which nothing was read after `start`.
-    pub(crate) fn unread(open: OpenFile, start: Position) -> Self {
-        let bytes = open.metadata.size;
-        let changed = start.number;
-        Self { open, start, end: start, changed, bytes, sound: true, announced: false }
+    pub(crate) fn unread(handle: Handle, start: Position) -> Self {
+        Self {
+            start,
+            end: start,
+            changed: start.number,
+            bytes: handle.metadata.size,
+            appendable: true,
+            name_durable: false,
+            handle,
+        }
     }
 
-    /// Whether nothing was appended since: one look at a byte. Whether the journal is still the
-    /// journal is told by the state file.
-    pub(crate) fn is_current(&self) -> bool {
-        let mut byte = [b'\n'];
-        // At the end of the file nothing is read.
-        let looked = self.open.file.read_at(&mut byte, self.end.offset);
-        looked.is_ok() && byte == [b'\n']
+    /// How to see without a lock that nothing has changed.
+    pub(crate) fn tail(&self) -> Tail {
+        Tail { file: Arc::clone(&self.handle.file), end: self.end.offset, bytes: self.bytes }
     }
 
-    /// Whether this is that file, and it was not cut off since.
-    pub(crate) fn is_same_file(&self, other: &OpenFile) -> bool {
-        self.open.metadata.is_same_file(&other.metadata) && other.metadata.size >= self.end.offset
-    }
-
-    /// Whether it still has a name.
-    pub(crate) fn has_name(&self) -> bool {
-        self.open.file.metadata().is_ok_and(|now| now.links > 0)
-    }
-
-    /// Whether this is the same file as an earlier clone of it.
-    pub(crate) fn is_same_journal(&self, other: &Self) -> bool {
-        self.open.metadata.is_same_file(&other.open.metadata)
+    /// Whether this is that file.
+    pub(crate) fn is_file(&self, other: &Metadata) -> bool {
+        self.handle.metadata.is_same_file(other)
     }
 
     /// Takes note that the state file holds the lines up to `start`.
@@ -105,229 +121,233 @@ impl OpenJournal {
         self.changed > number
     }
 
-    /// Goes on behind lines that were read or written.
-    pub(crate) fn advance(&mut self, lines: &Lines) {
-        self.end = lines.end;
-        self.bytes = self.bytes.max(lines.end.offset);
-        let changed = lines.records.iter().rev().find(|it| it.event.changes_the_state());
-        self.changed = changed.map_or(self.changed, |record| record.number);
-    }
-
-    /// Lets nothing be appended any more: the journal is to be replaced by a copy of its lines.
-    pub(crate) fn set_unsound(&mut self) {
-        self.sound = false;
+    /// Whether everything in it is known to be durable.
+    pub(crate) fn is_durable(&self) -> bool {
+        self.name_durable && self.end.durable >= self.end.number
     }
 
     /// Whether lines can be appended.
-    pub(crate) fn is_sound(&self) -> bool {
-        self.sound
+    pub(crate) fn is_appendable(&self) -> bool {
+        self.appendable
+    }
+
+    /// Lets no line be appended any more.
+    pub(crate) fn refuse_appending(&mut self) {
+        self.appendable = false;
+    }
+
+    /// Goes on behind lines that were read from a file of so many bytes.
+    pub(crate) fn advance(&mut self, lines: &Lines, bytes: u64) {
+        self.end = lines.end;
+        self.bytes = bytes;
+        self.changed = lines.last_change().unwrap_or(self.changed);
     }
 }
 
 impl JournalFile {
-    pub(crate) fn new(storage: &Arc<dyn Storage>, directory: &Path, name: &OsStr) -> Self {
-        Self {
-            storage: Arc::clone(storage),
-            path: directory.join(name),
-            temporary: directory.join(temporary_name(name)),
-            directory: directory.to_owned(),
-        }
+    pub(crate) fn new(place: &Arc<Place>) -> Self {
+        Self(Arc::clone(place))
     }
 
-    pub(crate) fn path(&self) -> &Path {
-        &self.path
+    /// What the name stands for, if anything.
+    pub(crate) fn look(&self) -> Result<Option<Metadata>> {
+        self.0.look(&self.0.journal)
     }
 
-    /// Opens the journal for reading, if there is one.
-    pub(crate) fn open(&self) -> Result<Option<OpenFile>> {
-        match open_regular(&*self.storage, &self.path, Access::Read) {
-            Ok(open) => Ok(Some(open)),
-            Err(error) if error.kind() == ErrorKind::NotFound => Ok(None),
-            Err(error) => Err(Error::io("read", &self.path)(error)),
+    /// Opens the journal of a state file for reading, if there is one.
+    pub(crate) fn open(&self, state: &Metadata) -> Result<Option<Handle>> {
+        let Some(named) = self.look()? else { return Ok(None) };
+        if named.kind == Kind::Link {
+            return Err(self.refuse("it is a symbolic link"));
         }
+        let Some(handle) = self.0.open(&self.0.journal, Access::Read)? else { return Ok(None) };
+        let is = &handle.metadata;
+        if is.owner != state.owner && is.owner != self.0.storage.user() {
+            return Err(self.refuse("it belongs to another user"));
+        }
+        if more_may_write(is, state) {
+            return Err(self.refuse("more users may write it than the state file"));
+        }
+        Ok(Some(handle))
     }
 
-    /// Whether there is a journal.
-    pub(crate) fn exists(&self) -> Result<bool> {
-        match self.storage.metadata(&self.path) {
-            Ok(_) => Ok(true),
-            Err(error) if error.kind() == ErrorKind::NotFound => Ok(false),
-            Err(error) => Err(Error::io("look at", &self.path)(error)),
-        }
+    fn refuse(&self, problem: &str) -> Error {
+        let remedy = "if you trust what is in it, mend that; otherwise remove it";
+        let error = io::Error::new(ErrorKind::PermissionDenied, format!("{problem}; {remedy}"));
+        Error::io("use the journal", &self.0.journal)(error)
     }
 
     /// Reads all of an open journal.
-    pub(crate) fn read(&self, open: &OpenFile) -> Result<Vec<u8>> {
-        read_from(&*open.file, 0, open.metadata.size).map_err(Error::io("read", &self.path))
+    pub(crate) fn read(&self, handle: &Handle) -> Result<Vec<u8>> {
+        let content = read_while(&*handle.file, 0, handle.metadata.size, is_text);
+        content.map_err(Error::io("read", &self.0.journal))
     }
 
-    /// Reads what follows the last line that is known.
-    pub(crate) fn read_on(&self, journal: &OpenJournal) -> Result<Vec<u8>> {
-        read_from(&*journal.open.file, journal.end.offset, journal.bytes)
-            .map_err(Error::io("read", &self.path))
+    /// Reads from the last line that is known to the end.
+    pub(crate) fn read_from_last_line(&self, journal: &OpenJournal) -> Result<Vec<u8>> {
+        read_while(&*journal.handle.file, journal.end.last_line, journal.bytes, is_text)
+            .map_err(Error::io("read", &self.0.journal))
     }
 
-    /// Appends events and, with `flush`, makes all lines durable. After a failure nobody sees
-    /// the events, and the journal is to be treated as unsound.
+    /// Appends lines and, with `flush`, makes the journal durable. After a failure the lines are
+    /// cut off again, and the journal may refuse to be appended to.
     pub(crate) fn append(
         &self,
         journal: &mut OpenJournal,
-        events: &[Event],
+        state: &LockedFile,
+        directories: &mut Directories,
+        appended: Appended,
         flush: bool,
     ) -> Result<(), Failure> {
-        self.make_writable(journal)
-            .map_err(Error::io("open for writing", &self.path))
-            .map_err(Failure::Unchanged)?;
-        let (mut text, end) = journal::encode(events, journal.end);
+        self.make_writable(journal, state.metadata()).map_err(Failure::Unchanged)?;
+        if flush && !journal.name_durable {
+            // The process that created the journal may have died before its name was durable.
+            let flushed = directories.flush_parents().and_then(|()| directories.open());
+            let flushed = flushed.and_then(|open| directories.flush(&open));
+            flushed.map_err(Failure::Unchanged)?;
+            journal.name_durable = true;
+        }
+        let Appended { mut text, end, last_change } = appended;
+        let before = journal.bytes;
         if end.offset > journal.bytes {
             journal.bytes = end.offset.next_multiple_of(RESERVED_BYTES);
             reserve(&mut text, end.offset);
         }
-        let file = &*journal.open.file;
+        let file = &*journal.handle.file;
         let written = write_all(file, text.as_bytes(), journal.end.offset);
-        let written = written.and_then(|()| if flush { file.flush_content() } else { Ok(()) });
-        if let Err(error) = written {
-            let failed = Error::io("append to", &self.path)(error);
-            return Err(match file.set_length(journal.end.offset) {
+        let flushed = written.and_then(|()| {
+            if !flush {
+                return Ok(());
+            }
+            // A failed flush is never repeated on the same file: the kernel may have dropped the
+            // data.
+            file.flush_content().inspect_err(|_| journal.appendable = false)
+        });
+        if let Err(error) = flushed {
+            journal.bytes = before;
+            let failed = Error::io("append to", &self.0.journal)(error);
+            let cut = file.set_length(journal.end.offset);
+            journal.bytes = journal.bytes.min(journal.end.offset);
+            return Err(match cut {
                 Ok(()) => Failure::Unchanged(failed),
-                Err(_) => Failure::NotDurable(failed),
+                Err(_) => Failure::Unknown(failed, None),
             });
         }
-        journal.end = if flush { Position { durable: end.number, ..end } } else { end };
-        if events.iter().any(Event::changes_the_state) {
-            journal.changed = end.number;
-        }
+        let durable = if flush { end.number } else { end.durable };
+        journal.end = Position { durable, ..end };
+        journal.changed = last_change.unwrap_or(journal.changed);
         Ok(())
     }
 
     /// Puts a journal in the place of the one that is there, if any: one that continues a content
-    /// of the state file, with the lines of `old` that this content does not hold, and then the
-    /// events. All of it is durable.
+    /// of the state file, with the lines of `old` that this content does not hold, and then what
+    /// `append` adds. All of it is durable.
     pub(crate) fn install(
         &self,
         state: &LockedFile,
+        directories: &mut Directories,
         continues: Digest,
         old: Option<(&OpenJournal, Position)>,
-        events: &[Event],
+        append: impl FnOnce(Position) -> Appended,
     ) -> Result<OpenJournal, Failure> {
+        let copied = old.map(|(journal, start)| self.lines_after(journal, start)).transpose();
+        let copied = copied.map_err(Failure::Unchanged)?.unwrap_or_default();
         let after = old.map_or(0, |(_, start)| start.number);
-        let header = journal::encode_header(continues, after);
-        let offset = header.len() as u64;
-        let start = Position { offset, number: after, durable: after };
-        let copied = self.copy(old).map_err(Failure::Unchanged)?;
-        let end = old.map_or(start, |(journal, _)| Position {
-            offset: offset + copied.len() as u64,
-            ..journal.end
-        });
-        let (added, end) = journal::encode(events, end);
-        let mut text = header + &copied + &added;
-        reserve(&mut text, end.offset);
-        let cannot_create = Error::io("create", &self.path);
-        let open = self.create(&state.0.metadata, text.as_bytes());
-        let open = open.map_err(cannot_create).map_err(Failure::Unchanged)?;
-        if let Err(error) = self.storage.rename(&self.temporary, &self.path) {
-            let _ = self.storage.remove(&self.temporary);
-            return Err(Failure::Unchanged(Error::io("create", &self.path)(error)));
-        }
-        self.flush_name().map_err(Failure::NotDurable)?;
-        let changed = match old {
-            _ if events.iter().any(Event::changes_the_state) => end.number,
-            Some((journal, _)) => journal.changed,
-            None => start.number,
+        let (header, start) = journal::encode_header(continues, after);
+        let end = match old {
+            Some((journal, _)) if !copied.is_empty() => {
+                let offset = start.offset + copied.len() as u64;
+                let last_line = offset - (journal.end.offset - journal.end.last_line);
+                Position { offset, last_line, ..journal.end }
+            }
+            _ => start,
         };
+        let appended = append(end);
+        let end = Position { durable: appended.end.number, ..appended.end };
+        let mut text = header + &copied + &appended.text;
+        reserve(&mut text, end.offset);
+        let created = Temporary::create(&self.0, directories, Some(state.metadata()), true);
+        let mut temporary = match created.map_err(Failure::Unchanged)? {
+            Creation::Created(temporary) => temporary,
+            Creation::Busy(holder) => return Err(Failure::Busy(holder)),
+        };
+        let written = temporary.write(&text).and_then(|()| temporary.flush());
+        written.map_err(|error| Failure::Unchanged(Error::io("create", &self.0.journal)(error)))?;
+        let handle = temporary.become_journal(directories)?;
+        let changed = appended.last_change.or(old.map(|(journal, _)| journal.changed));
         Ok(OpenJournal {
-            open,
+            handle,
             start,
-            end: Position { durable: end.number, ..end },
-            changed,
+            end,
+            changed: changed.unwrap_or(start.number),
             bytes: text.len() as u64,
-            sound: true,
-            announced: false,
+            appendable: true,
+            name_durable: true,
         })
     }
 
-    /// Removes the journal, if there is one.
-    pub(crate) fn remove(&self, flush: bool) -> Result<()> {
-        match self.storage.remove(&self.path) {
-            Ok(()) if flush => self.flush_name(),
+    /// Removes the journal, if there is one, and makes that durable.
+    pub(crate) fn remove(&self, directories: &mut Directories) -> Result<()> {
+        let directory = directories.open()?;
+        match self.0.storage.remove(&self.0.journal) {
             Err(error) if error.kind() != ErrorKind::NotFound => {
-                Err(Error::io("remove", &self.path)(error))
+                Err(Error::io("remove", &self.0.journal)(error))
             }
-            _ => Ok(()),
+            Err(_) => Ok(()),
+            Ok(()) => directories.flush(&directory),
         }
     }
 
-    /// Makes durable what is there, whoever wrote it.
-    pub(crate) fn flush(&self, journal: &OpenJournal) -> Result<()> {
-        journal.open.file.flush_content().map_err(Error::io("flush", &self.path))
-    }
-
-    /// Removes the temporary file of a process that was killed. To be called with the lock of the
-    /// state file: nobody else creates a journal then.
-    pub(crate) fn remove_left_behind(&self) -> Result<()> {
-        match self.storage.remove(&self.temporary) {
-            Err(error) if error.kind() != ErrorKind::NotFound => {
-                Err(Error::io("remove", &self.temporary)(error))
-            }
-            _ => Ok(()),
-        }
-    }
-
-    /// The text of the lines of a journal from a position on.
-    fn copy(&self, old: Option<(&OpenJournal, Position)>) -> Result<String> {
-        let Some((journal, start)) = old else { return Ok(String::new()) };
-        let mut bytes = read_from(&*journal.open.file, start.offset, journal.end.offset)
-            .map_err(Error::io("read", &self.path))?;
-        let length = usize::try_from(journal.end.offset - start.offset).unwrap_or(usize::MAX);
-        bytes.truncate(length);
-        String::from_utf8(bytes)
-            .map_err(|error| Error::io("read", &self.path)(io::Error::other(error)))
-    }
-
-    /// Creates the temporary file with this content and flushes it.
-    fn create(&self, state: &Metadata, content: &[u8]) -> io::Result<OpenFile> {
-        let file = loop {
-            match self.storage.create(&self.temporary, MODE_PRIVATE) {
-                // Left by a process that was killed: nobody else creates a journal now.
-                Err(error) if error.kind() == ErrorKind::AlreadyExists => {
-                    self.storage.remove(&self.temporary)?;
-                }
-                created => break created?,
-            }
-        };
-        let filled = fill(&*file, state, content).and_then(|()| file.metadata());
-        match filled {
-            Ok(metadata) => Ok(OpenFile { file: file.into(), metadata, access: Access::ReadWrite }),
-            Err(error) => {
-                let _ = self.storage.remove(&self.temporary);
-                Err(error)
-            }
-        }
-    }
-
-    fn make_writable(&self, journal: &mut OpenJournal) -> io::Result<()> {
-        if journal.open.access == Access::ReadWrite {
-            return Ok(());
-        }
-        let open = open_regular(&*self.storage, &self.path, Access::ReadWrite)?;
-        if !open.metadata.is_same_file(&journal.open.metadata) {
-            return Err(io::Error::other("somebody replaced it"));
-        }
-        journal.open = open;
+    /// Makes durable what is there, whichever process wrote it. After a failure the journal
+    /// refuses to be appended to.
+    pub(crate) fn flush(
+        &self,
+        journal: &mut OpenJournal,
+        directories: &mut Directories,
+    ) -> Result<()> {
+        let flushed = journal.handle.file.flush_content();
+        let flushed = flushed.inspect_err(|_| journal.appendable = false);
+        flushed.map_err(Error::io("flush", &self.0.journal))?;
+        directories.flush_parents()?;
+        directories.flush(&directories.open()?)?;
+        journal.end.durable = journal.end.number;
+        journal.name_durable = true;
         Ok(())
     }
 
-    fn flush_name(&self) -> Result<()> {
-        let flushed = self.storage.flush_directory(&self.directory);
-        flushed.map_err(Error::io("flush", &self.directory))
+    /// The text of the lines of a journal from a position on.
+    fn lines_after(&self, journal: &OpenJournal, start: Position) -> Result<String> {
+        let failed = |error| Error::io("read", &self.0.journal)(error);
+        let mut bytes =
+            read_from(&*journal.handle.file, start.offset, journal.end.offset).map_err(failed)?;
+        let length = usize::try_from(journal.end.offset - start.offset).unwrap_or(usize::MAX);
+        bytes.truncate(length);
+        String::from_utf8(bytes).map_err(|error| failed(io::Error::other(error)))
+    }
+
+    /// Opens the journal for writing, unless it is, and gives it the access of the state file,
+    /// unless it has that.
+    fn make_writable(&self, journal: &mut OpenJournal, state: &Metadata) -> Result<()> {
+        if journal.handle.access != Access::ReadWrite {
+            let opened = self.0.open(&self.0.journal, Access::ReadWrite)?;
+            let opened = opened.filter(|opened| journal.is_file(&opened.metadata));
+            let problem = || io::Error::other("another program replaced it");
+            let cannot = Error::io("open for writing", &self.0.journal);
+            journal.handle = opened.ok_or_else(|| cannot(problem()))?;
+        }
+        let Handle { file, metadata, .. } = &mut journal.handle;
+        if !is_same(metadata, state) {
+            let taken = take_over(&**file, metadata, state).and_then(|()| file.metadata());
+            *metadata = taken.map_err(Error::io("set the permissions of", &self.0.journal))?;
+        }
+        Ok(())
     }
 }
 
-/// Owner and permission bits are there before the content, which is the content of the store.
-fn fill(file: &dyn File, state: &Metadata, content: &[u8]) -> io::Result<()> {
-    take_after(file, &file.metadata()?, state)?;
-    write_all(file, content, 0)?;
-    file.flush()
+/// Whether there may be lines in what was read, so that it makes sense to read on: a journal that was
+/// filled up with NULs may be larger than memory.
+fn is_text(chunk: &[u8]) -> bool {
+    chunk.iter().any(|&byte| byte != 0)
 }
 
 /// Fills text that ends at `end` up to the size that a journal has.

@@ -1,55 +1,60 @@
-//! The only code that touches the file system: a narrow trait and the real disk.
+//! What the protocol needs of a place for files: a narrow trait with two implementations, the disk
+//! ([`super::disk`]) and the simulated disk of the tests.
 //!
-//! The trait says what a commit needs and no more, one method for one system call, so that a
-//! simulated disk can stand in for the real one, stop at any call and let any call fail.
-//! It decides nothing: what is called when is the business of [`crate::files::state_file`].
+//! Every method is one step that can fail, and that a process can die before or after. The trait
+//! decides nothing; the order of the steps is the business of the modules beside this one and of
+//! [`crate::writer`].
 
-use std::fs::{self, OpenOptions, TryLockError};
-use std::io::{self, ErrorKind};
-use std::os::unix::fs::{DirBuilderExt, FileExt, OpenOptionsExt, PermissionsExt};
+use std::io;
 use std::path::{Path, PathBuf};
 
-use rustix::fs::{
-    AtFlags, CWD, FileType, OFlags, RenameFlags, Timespec, Timestamps, UTIME_NOW, UTIME_OMIT,
-    futimens,
-};
-use rustix::io::Errno;
-
-/// A place for files. Every method is one call to the operating system, with its errors.
+/// A place for files.
 pub trait Storage: Send + Sync + 'static {
-    /// The target of a symbolic link; `InvalidInput` if `path` is something else.
-    fn read_link(&self, path: &Path) -> io::Result<PathBuf>;
+    /// The file that `path` names, without symbolic links. The file need not exist, nor its
+    /// directory.
+    ///
+    /// A symbolic link to a missing file is followed. A symbolic link to a missing directory is an
+    /// error that names the link, because nothing may be created behind it.
+    fn resolve(&self, path: &Path) -> io::Result<PathBuf>;
 
-    /// The path without symbolic links in it. The path must exist.
-    fn canonicalize(&self, path: &Path) -> io::Result<PathBuf>;
-
-    /// Opens an existing file. Does not wait for anything, such as the other end of a pipe.
+    /// Opens an existing regular file. A symbolic link or anything else that is not a regular file
+    /// is an error. Does not wait for anything, such as the other end of a pipe.
     fn open(&self, path: &Path, access: Access) -> io::Result<Box<dyn File>>;
 
-    /// Creates a file for reading and writing; `AlreadyExists` if the name is taken. `mode` is
-    /// subject to the umask.
-    fn create(&self, path: &Path, mode: u32) -> io::Result<Box<dyn File>>;
+    /// Creates a file for reading and writing; `AlreadyExists` if the name is taken.
+    fn create(&self, path: &Path, visibility: Visibility) -> io::Result<Box<dyn File>>;
 
-    /// What the path names. Does not follow a symbolic link.
+    /// What the name stands for. Does not follow a symbolic link.
     fn metadata(&self, path: &Path) -> io::Result<Metadata>;
 
-    /// Renames a file over whatever the name `to` stands for.
+    /// Gives a file another name, which it takes from whatever has it. Both names are in the same
+    /// directory.
     fn rename(&self, from: &Path, to: &Path) -> io::Result<()>;
 
-    /// Renames a file; `AlreadyExists` if the name `to` is taken.
+    /// Gives a file another name; `AlreadyExists` if the name is taken.
     fn rename_new(&self, from: &Path, to: &Path) -> io::Result<()>;
 
     /// Removes the name of a file.
     fn remove(&self, path: &Path) -> io::Result<()>;
 
-    /// Creates a directory, not its parents.
+    /// Creates a directory, but not its parents.
     fn create_directory(&self, path: &Path) -> io::Result<()>;
 
-    /// Makes names that were created, renamed or removed in the directory durable.
-    fn flush_directory(&self, path: &Path) -> io::Result<()>;
+    /// Opens a directory to make durable what changes in it.
+    fn open_directory(&self, path: &Path) -> io::Result<Box<dyn Directory>>;
 
-    /// The process that holds the lock on a file, where the system tells.
+    /// The user as whom this process creates files.
+    fn user(&self) -> u32;
+
+    /// The process that holds the lock of a file, where the system tells.
     fn lock_holder(&self, file: &Metadata) -> Option<u32>;
+}
+
+/// An open directory.
+pub trait Directory: Send + Sync {
+    /// Makes durable which names the directory has and what they stand for. Succeeds where the
+    /// file system has no such service, or does not let this user open the directory.
+    fn flush(&self) -> io::Result<()>;
 }
 
 /// An open file. Dropping it releases its lock.
@@ -63,8 +68,8 @@ pub trait File: Send + Sync {
     /// Writes some of `bytes` at `offset` and says how many.
     fn write_at(&self, bytes: &[u8], offset: u64) -> io::Result<usize>;
 
-    /// Gives the file an owner and a group, by their numbers.
-    fn set_owner(&self, owner: u32, group: u32) -> io::Result<()>;
+    /// Gives the file an owner, a group, or both, by their numbers.
+    fn set_owner(&self, owner: Option<u32>, group: Option<u32>) -> io::Result<()>;
 
     /// Sets the permission bits.
     fn set_mode(&self, mode: u32) -> io::Result<()>;
@@ -72,8 +77,7 @@ pub trait File: Send + Sync {
     /// Cuts the content off, or fills it up with NUL bytes, to this length.
     fn set_length(&self, length: u64) -> io::Result<()>;
 
-    /// Changes nothing but `changed` in the metadata, and `modified` where the owner of the file
-    /// is somebody else.
+    /// Changes `changed` in the metadata, and nothing of the content.
     fn touch(&self) -> io::Result<()>;
 
     /// Makes the content and the metadata durable.
@@ -82,8 +86,16 @@ pub trait File: Send + Sync {
     /// Makes the content durable, and of the metadata only what it takes to read it.
     fn flush_content(&self) -> io::Result<()>;
 
-    /// Takes the advisory lock, unless another handle holds it. Says whether it was taken.
-    fn try_lock(&self) -> io::Result<bool>;
+    /// Takes the advisory lock, unless another handle excludes that. Says whether it was taken.
+    /// The lock belongs to the handle; taking it again converts it.
+    fn try_lock(&self, lock: Lock) -> io::Result<bool>;
+
+    /// Takes the advisory lock, and waits until no other handle excludes that.
+    fn lock(&self, lock: Lock) -> io::Result<()>;
+
+    /// Closes the file in the child of a fork, in which a thread that does not exist there holds
+    /// it. It is not used again, nor dropped.
+    fn close_in_child(&self);
 
     /// Releases the advisory lock.
     fn unlock(&self) -> io::Result<()>;
@@ -98,15 +110,33 @@ pub enum Access {
     ReadWrite,
 }
 
-/// What the file system says of a file. Two equal values mean that nobody touched it in between:
-/// the kernel changes `changed` at every write, rename and change of permissions.
+/// Who may read a file that is created.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Visibility {
+    /// This user only.
+    Private,
+    /// Whoever the umask of the process allows.
+    Umask,
+}
+
+/// A kind of advisory lock.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Lock {
+    /// Any number of handles may have it at the same time.
+    Shared,
+    /// One handle has it, and no other handle has any lock of the file.
+    Exclusive,
+}
+
+/// What the file system says of a file. Two equal values of one handle mean that nobody changed
+/// the file in between: `changed` moves at every write, rename and change of permissions.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Metadata {
     /// The device of the file system.
     pub device: u64,
     /// The number of the file in its file system.
     pub inode: u64,
-    /// How many names the file has; 0 once it was replaced or removed.
+    /// How many names the file has.
     pub links: u64,
     /// The size in bytes.
     pub size: u64,
@@ -142,216 +172,4 @@ impl Metadata {
     pub fn is_same_file(&self, other: &Self) -> bool {
         (self.device, self.inode) == (other.device, other.inode)
     }
-
-    /// Whether both describe the same file with the same content. Its name and its permissions
-    /// may have changed.
-    pub fn has_same_content(&self, other: &Self) -> bool {
-        self.is_same_file(other) && (self.size, self.modified) == (other.size, other.modified)
-    }
-
-    /// Whether both allow the same to the same users.
-    pub fn has_same_access(&self, other: &Self) -> bool {
-        (self.owner, self.group, self.mode) == (other.owner, other.group, other.mode)
-    }
-}
-
-/// The file system of the operating system.
-#[derive(Debug, Default, Clone, Copy)]
-pub struct Disk;
-
-impl Storage for Disk {
-    fn read_link(&self, path: &Path) -> io::Result<PathBuf> {
-        fs::read_link(path)
-    }
-
-    fn canonicalize(&self, path: &Path) -> io::Result<PathBuf> {
-        fs::canonicalize(path)
-    }
-
-    fn open(&self, path: &Path, access: Access) -> io::Result<Box<dyn File>> {
-        let file = OpenOptions::new()
-            .read(true)
-            .write(access == Access::ReadWrite)
-            .custom_flags(OFlags::NONBLOCK.bits().cast_signed())
-            .open(path)?;
-        Ok(Box::new(DiskFile(file)))
-    }
-
-    fn create(&self, path: &Path, mode: u32) -> io::Result<Box<dyn File>> {
-        let file =
-            OpenOptions::new().read(true).write(true).create_new(true).mode(mode).open(path)?;
-        Ok(Box::new(DiskFile(file)))
-    }
-
-    fn metadata(&self, path: &Path) -> io::Result<Metadata> {
-        Ok(metadata_of(&rustix::fs::statat(CWD, path, AtFlags::SYMLINK_NOFOLLOW)?))
-    }
-
-    fn rename(&self, from: &Path, to: &Path) -> io::Result<()> {
-        fs::rename(from, to)
-    }
-
-    fn rename_new(&self, from: &Path, to: &Path) -> io::Result<()> {
-        match rustix::fs::renameat_with(CWD, from, CWD, to, RenameFlags::NOREPLACE) {
-            // Not every file system can do it. A second name never replaces anything either.
-            Err(Errno::INVAL | Errno::NOSYS | Errno::OPNOTSUPP) => {
-                fs::hard_link(from, to)?;
-                fs::remove_file(from)
-            }
-            outcome => Ok(outcome?),
-        }
-    }
-
-    fn remove(&self, path: &Path) -> io::Result<()> {
-        fs::remove_file(path)
-    }
-
-    fn create_directory(&self, path: &Path) -> io::Result<()> {
-        fs::DirBuilder::new().mode(0o777).create(path)
-    }
-
-    fn flush_directory(&self, path: &Path) -> io::Result<()> {
-        fs::File::open(path)?.sync_all()
-    }
-
-    /// Linux lists every lock in `/proc/locks`, as `1: FLOCK ADVISORY WRITE pid major:minor:inode ...`.
-    fn lock_holder(&self, file: &Metadata) -> Option<u32> {
-        let device = file.device;
-        let identity = format!(
-            "{:02x}:{:02x}:{}",
-            rustix::fs::major(device),
-            rustix::fs::minor(device),
-            file.inode
-        );
-        let locks = fs::read_to_string("/proc/locks").ok()?;
-        let mut lines = locks.lines().map(|line| line.split_whitespace().collect::<Vec<_>>());
-        lines.find_map(|fields| match fields[..] {
-            [_, "FLOCK", _, _, process, place, ..] if place == identity => process.parse().ok(),
-            _ => None,
-        })
-    }
-}
-
-struct DiskFile(fs::File);
-
-impl File for DiskFile {
-    fn metadata(&self) -> io::Result<Metadata> {
-        Ok(metadata_of(&rustix::fs::fstat(&self.0)?))
-    }
-
-    fn read_at(&self, buffer: &mut [u8], offset: u64) -> io::Result<usize> {
-        self.0.read_at(buffer, offset)
-    }
-
-    fn write_at(&self, bytes: &[u8], offset: u64) -> io::Result<usize> {
-        self.0.write_at(bytes, offset)
-    }
-
-    fn set_owner(&self, owner: u32, group: u32) -> io::Result<()> {
-        std::os::unix::fs::fchown(&self.0, Some(owner), Some(group))
-    }
-
-    fn set_mode(&self, mode: u32) -> io::Result<()> {
-        self.0.set_permissions(fs::Permissions::from_mode(mode))
-    }
-
-    fn set_length(&self, length: u64) -> io::Result<()> {
-        self.0.set_len(length)
-    }
-
-    fn touch(&self) -> io::Result<()> {
-        let now = Timespec { tv_sec: 0, tv_nsec: UTIME_NOW };
-        let keep = Timespec { tv_sec: 0, tv_nsec: UTIME_OMIT };
-        // Whoever is not the owner may set both times or none.
-        let touched = futimens(&self.0, &Timestamps { last_access: now, last_modification: keep });
-        match touched {
-            Err(Errno::PERM | Errno::ACCESS) => {
-                Ok(futimens(&self.0, &Timestamps { last_access: now, last_modification: now })?)
-            }
-            outcome => Ok(outcome?),
-        }
-    }
-
-    fn flush(&self) -> io::Result<()> {
-        self.0.sync_all()
-    }
-
-    fn flush_content(&self) -> io::Result<()> {
-        self.0.sync_data()
-    }
-
-    fn try_lock(&self) -> io::Result<bool> {
-        match self.0.try_lock() {
-            Ok(()) => Ok(true),
-            Err(TryLockError::WouldBlock) => Ok(false),
-            Err(TryLockError::Error(error)) => Err(error),
-        }
-    }
-
-    fn unlock(&self) -> io::Result<()> {
-        self.0.unlock()
-    }
-}
-
-#[allow(
-    clippy::useless_conversion,
-    clippy::unnecessary_cast,
-    reason = "the types differ between systems"
-)]
-fn metadata_of(stat: &rustix::fs::Stat) -> Metadata {
-    let kind = match FileType::from_raw_mode(stat.st_mode) {
-        FileType::RegularFile => Kind::File,
-        FileType::Directory => Kind::Directory,
-        FileType::Symlink => Kind::Link,
-        _ => Kind::Other,
-    };
-    Metadata {
-        device: stat.st_dev as u64,
-        inode: stat.st_ino as u64,
-        links: stat.st_nlink as u64,
-        size: stat.st_size as u64,
-        modified: (stat.st_mtime as i64, stat.st_mtime_nsec as i64),
-        changed: (stat.st_ctime as i64, stat.st_ctime_nsec as i64),
-        owner: stat.st_uid,
-        group: stat.st_gid,
-        mode: u32::from(stat.st_mode) & 0o7777,
-        kind,
-    }
-}
-
-/// Reads a file from `offset` to its end. `size` is how long it is, as far as is known.
-pub(crate) fn read_from(file: &dyn File, offset: u64, size: u64) -> io::Result<Vec<u8>> {
-    // One byte more than the size, to see the end without another round.
-    let size = usize::try_from(size.saturating_sub(offset)).map_err(|_| ErrorKind::OutOfMemory)?;
-    let mut content = vec![0; size + 1];
-    let mut length = 0;
-    loop {
-        if length == content.len() {
-            content.resize(content.len() * 2, 0);
-        }
-        match file.read_at(&mut content[length..], offset + length as u64) {
-            Ok(0) => break,
-            Ok(count) => length += count,
-            Err(error) if error.kind() == ErrorKind::Interrupted => {}
-            Err(error) => return Err(error),
-        }
-    }
-    content.truncate(length);
-    Ok(content)
-}
-
-/// Writes all of `bytes` at `offset`.
-pub(crate) fn write_all(file: &dyn File, mut bytes: &[u8], mut offset: u64) -> io::Result<()> {
-    while !bytes.is_empty() {
-        match file.write_at(bytes, offset) {
-            Ok(0) => return Err(ErrorKind::WriteZero.into()),
-            Ok(count) => {
-                bytes = &bytes[count..];
-                offset += count as u64;
-            }
-            Err(error) if error.kind() == ErrorKind::Interrupted => {}
-            Err(error) => return Err(error),
-        }
-    }
-    Ok(())
 }

@@ -1,39 +1,43 @@
-//! The text of the journal: its lines, and what they say about the state.
+//! The text of the journal: its lines, and what they say about the state. Pure.
 //!
 //! ```text
 //! 0b94a2ed aiokv-journal 1 after 0, continues 1048630 bytes 89abcdef
 //! 7115dad3 1 0 + "user:17": 1700000000
-//! 09997c24 2 1 - "user:3"
-//! 80c09ba8 3 2 = 2 1048644 4d5e6f70 1234567 1763842311.123456789
+//! fa95fa0a 2 1 &- "user:3"
+//! 3ccf708e 3 1 + "users": 16
+//! b32e596d 4 3 = 3 1048644 4d5e6f70
 //! ```
 //!
 //! Every line starts with the CRC-32 of the rest of it. The first line binds the journal to the
-//! content of the file that it continues, and says which number came before its first line. Every
-//! other line has its number, the number of the last line that was known to be durable when this
-//! one was written, and what happened:
+//! content of the state file that it continues, and says which number came before its first line.
+//! Every other line has its number, the number of the last line that was known to be durable when
+//! this one was written, and what happened:
 //!
 //! | | |
 //! |---|---|
 //! | `+` | this entry was set |
 //! | `-` | this key was deleted |
-//! | `=` | the file is about to be replaced by one that holds everything up to a line: the number of that line; size and checksum of the new file, and if it holds nothing else, its inode and time of modification |
-//! | `x` | the file is about to be removed, and everything in the store with it |
+//! | `&+`, `&-` | the same, and the next line belongs to the same group: all of a group happened or nothing |
+//! | `=` | the state file is about to be replaced by one that holds everything up to a line: the number of that line, and size and checksum of the new file |
 //!
 //! After the last line there may be line feeds: space that was reserved.
 //!
-//! A crash leaves any part of what was not durable yet. So behind the last line that can be used
-//! there may be garbage, and whole lines, but none that says that a missing line was durable. If
-//! there is such a line, the journal was damaged later, and that is an error.
+//! # Torn or damaged
+//!
+//! A crash leaves any part of what was not durable yet. So behind the last usable line there may
+//! be garbage, and whole lines, and the beginning of a group, but no line that says that a missing
+//! one was durable. That end is dropped. If there is such a line, the journal was damaged later,
+//! and that is an error.
 
 use std::fmt::Write;
 
 use serde_json::value::RawValue;
 
-use crate::files::storage::Metadata;
-use crate::json::entry::Entry;
+use crate::json::Entry;
 use crate::json::text::{mask_non_finite, too_deep};
+use crate::state::KeyChange;
 
-/// What tells one content of the file from another.
+/// Tells one content of the state file from another.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) struct Digest {
     pub(crate) bytes: u64,
@@ -46,50 +50,7 @@ impl Digest {
     }
 }
 
-/// A file, as its metadata tells it from others: where it is and when it was written.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(crate) struct Imprint {
-    inode: u64,
-    modified: (i64, i64),
-}
-
-impl Imprint {
-    pub(crate) fn of(metadata: &Metadata) -> Self {
-        Self { inode: metadata.inode, modified: metadata.modified }
-    }
-}
-
-/// What happened to the state or to the file.
-#[derive(Debug, Clone)]
-pub(crate) enum Event {
-    /// This entry was set.
-    Set(Entry),
-    /// The key of this entry was deleted. After decoding, the entry has the value `null`.
-    Deleted(Entry),
-    /// The file is about to be replaced by one that holds everything up to the line `through`. If
-    /// it holds nothing else, there is an imprint: whoever knows those lines need not read it.
-    Folded { through: u64, digest: Digest, imprint: Option<Imprint> },
-    /// The file is about to be removed, and everything in the store with it.
-    Cleared,
-}
-
-impl Event {
-    pub(crate) fn changes_the_state(&self) -> bool {
-        matches!(self, Self::Set(_) | Self::Deleted(_))
-    }
-}
-
-/// A line of the journal but the first.
-#[derive(Debug, Clone)]
-pub(crate) struct Record {
-    pub(crate) number: u64,
-    durable: u64,
-    pub(crate) event: Event,
-    /// Where its line ends, in bytes from the start of the journal.
-    pub(crate) end: u64,
-}
-
-/// A place between two lines.
+/// A place between two lines, or after the last one.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) struct Position {
     /// In bytes from the start of the journal.
@@ -98,62 +59,61 @@ pub(crate) struct Position {
     pub(crate) number: u64,
     /// The number of the last line that is known to be durable.
     pub(crate) durable: u64,
+    /// Where the line before starts.
+    pub(crate) last_line: u64,
+    /// The checksum of the line before.
+    pub(crate) checksum: u32,
 }
 
-/// What the first line says.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+/// What happened to the state or to the state file.
+#[derive(Debug, Clone)]
+pub(crate) enum Event {
+    /// This entry was set.
+    Set(Entry),
+    /// The key of this entry, whose value is `null`, was deleted.
+    Deleted(Entry),
+    /// The state file is about to be replaced by one with this content, which holds everything up
+    /// to the line `through`.
+    Checkpoint { through: u64, digest: Digest },
+}
+
+/// A line of the journal but the first.
+#[derive(Debug, Clone)]
+pub(crate) struct Line {
+    pub(crate) number: u64,
+    durable: u64,
+    /// Whether the next line belongs to the same group.
+    continued: bool,
+    pub(crate) event: Event,
+    /// The place after the line.
+    after: Position,
+}
+
+/// The first line of a journal.
 pub(crate) struct Header {
-    /// The content of the file that the journal continues.
+    /// The content of the state file before the first change.
     pub(crate) continues: Digest,
     /// The place after the first line.
     pub(crate) start: Position,
 }
 
-impl Header {
-    /// Decodes the other lines of the journal.
-    pub(crate) fn decode_lines(&self, journal: &[u8]) -> Result<Lines, Damage> {
-        let behind = usize::try_from(self.start.offset).expect("the first line is in memory");
-        decode(&journal[behind..], self.start)
-    }
-}
-
 /// The lines that were found from some position on.
 #[derive(Debug)]
 pub(crate) struct Lines {
-    pub(crate) records: Vec<Record>,
+    pub(crate) lines: Vec<Line>,
     /// Where the next line goes.
     pub(crate) end: Position,
-    /// Whether there is something behind that, left by a crash or still being written.
+    /// Whether there is something behind that, left by a process that died.
     pub(crate) torn: bool,
 }
 
-impl Lines {
-    /// What was announced last to become the file: the last line that it holds, its content, and
-    /// the file itself. `None` if that is to hold what no line says.
-    pub(crate) fn last_folded(&self) -> Option<(u64, Digest, Imprint)> {
-        let last = self.records.iter().rev().find_map(|record| match record.event {
-            Event::Folded { through, digest, imprint } => Some((through, digest, imprint)),
-            _ => None,
-        });
-        let (through, digest, imprint) = last?;
-        Some((through, digest, imprint?))
-    }
-
-    /// The place up to which a content holds the lines, if it was announced as one that does.
-    /// `start` is where the lines begin.
-    pub(crate) fn folded(&self, content: Digest, start: Position) -> Option<Position> {
-        let through = self.records.iter().rev().find_map(|record| match record.event {
-            Event::Folded { through, digest, .. } if digest == content => Some(through),
-            _ => None,
-        })?;
-        // Whatever the file holds was durable before it became the file.
-        let at = |offset| Position { offset, number: through, durable: through };
-        let last = self.records.iter().find(|record| record.number == through);
-        match last {
-            Some(record) => Some(at(record.end)),
-            None => (through == start.number).then_some(at(start.offset)),
-        }
-    }
+/// Text to append to a journal.
+pub(crate) struct Appended {
+    pub(crate) text: String,
+    /// The place after it, with nothing of it durable.
+    pub(crate) end: Position,
+    /// The number of the last line that changes the state, if there is one.
+    pub(crate) last_change: Option<u64>,
 }
 
 /// What is wrong with the journal, and where.
@@ -164,49 +124,89 @@ pub(crate) struct Damage {
     pub(crate) problem: String,
 }
 
-/// Encodes the first line of a journal whose lines come after the line `after`.
-pub(crate) fn encode_header(continues: Digest, after: u64) -> String {
+impl Header {
+    /// Decodes the other lines of the journal.
+    pub(crate) fn decode_lines(&self, journal: &[u8]) -> Result<Lines, Damage> {
+        let behind = usize::try_from(self.start.offset).expect("the first line is in memory");
+        decode(&journal[behind..], self.start)
+    }
+}
+
+impl Lines {
+    /// The number of the last line that changes the state.
+    pub(crate) fn last_change(&self) -> Option<u64> {
+        let changes = |line: &&Line| !matches!(line.event, Event::Checkpoint { .. });
+        self.lines.iter().rev().find(changes).map(|line| line.number)
+    }
+
+    /// The place up to which a content of the state file holds the lines, if a checkpoint line
+    /// tells of it. `start` is where the lines begin.
+    pub(crate) fn checkpoint(&self, content: Digest, start: Position) -> Option<Position> {
+        let through = self.lines.iter().rev().find_map(|line| match line.event {
+            Event::Checkpoint { through, digest } if digest == content => Some(through),
+            _ => None,
+        })?;
+        let last = self.lines.iter().find(|line| line.number == through);
+        let place = last.map(|line| line.after).or((through == start.number).then_some(start))?;
+        // What the file holds was durable before it became the file.
+        Some(Position { durable: through, ..place })
+    }
+}
+
+/// Encodes the first line of a journal whose lines come after the line `after`, and the place
+/// behind it.
+pub(crate) fn encode_header(continues: Digest, after: u64) -> (String, Position) {
     let Digest { bytes, checksum } = continues;
     let mut text = String::new();
-    encode_line(
-        &mut text,
-        &format!("aiokv-journal 1 after {after}, continues {bytes} bytes {checksum:08x}"),
-    );
-    text
+    let line = format!("aiokv-journal 1 after {after}, continues {bytes} bytes {checksum:08x}");
+    let checksum = encode_line(&mut text, &line);
+    let offset = text.len() as u64;
+    (text, Position { offset, number: after, durable: after, last_line: 0, checksum })
 }
 
-/// Encodes events as the lines that follow `position`. Returns the position after them, with
-/// nothing of it durable yet.
-pub(crate) fn encode<'event>(
-    events: impl IntoIterator<Item = &'event Event>,
+/// Encodes groups of changes as the lines that follow `position`.
+pub(crate) fn encode_changes<'change>(
+    groups: impl Iterator<Item = &'change [KeyChange]>,
     position: Position,
-) -> (String, Position) {
-    let mut text = String::new();
-    let mut number = position.number;
-    for event in events {
-        number += 1;
-        let start = format!("{number} {} ", position.durable);
-        let line = match event {
-            Event::Set(entry) => start + "+ " + entry.line(),
-            Event::Deleted(entry) => start + "- " + entry.key_text(),
-            Event::Folded { through, digest: Digest { bytes, checksum }, imprint } => {
-                let file = imprint.map_or(String::new(), |Imprint { inode, modified }| {
-                    let (seconds, nanoseconds) = modified;
-                    format!(" {inode} {seconds}.{nanoseconds:09}")
-                });
-                format!("{start}= {through} {bytes} {checksum:08x}{file}")
-            }
-            Event::Cleared => start + "x",
-        };
-        encode_line(&mut text, &line);
+) -> Appended {
+    let mut appended = Appended { text: String::new(), end: position, last_change: None };
+    for group in groups {
+        for (index, change) in group.iter().enumerate() {
+            let more = if index + 1 < group.len() { "&" } else { "" };
+            let (sign, text) = match change.after() {
+                Some(entry) => ('+', entry.line()),
+                None => ('-', change.key_text()),
+            };
+            appended.push(position, format_args!("{more}{sign} {text}"));
+            appended.last_change = Some(appended.end.number);
+        }
     }
-    let offset = position.offset + text.len() as u64;
-    (text, Position { offset, number, ..position })
+    appended
 }
 
-fn encode_line(text: &mut String, line: &str) {
-    writeln!(text, "{:08x} {line}", crc32fast::hash(line.as_bytes()))
-        .expect("writing to a string cannot fail");
+/// Encodes, after `position`, that the state file is about to be replaced.
+pub(crate) fn encode_checkpoint(through: u64, digest: Digest, position: Position) -> Appended {
+    let mut appended = Appended { text: String::new(), end: position, last_change: None };
+    let Digest { bytes, checksum } = digest;
+    appended.push(position, format_args!("= {through} {bytes} {checksum:08x}"));
+    appended
+}
+
+impl Appended {
+    fn push(&mut self, start: Position, what: std::fmt::Arguments<'_>) {
+        let number = self.end.number + 1;
+        let last_line = self.end.offset;
+        let line = format!("{number} {} {what}", start.durable);
+        let checksum = encode_line(&mut self.text, &line);
+        let offset = start.offset + self.text.len() as u64;
+        self.end = Position { offset, number, last_line, checksum, ..self.end };
+    }
+}
+
+fn encode_line(text: &mut String, line: &str) -> u32 {
+    let checksum = crc32fast::hash(line.as_bytes());
+    writeln!(text, "{checksum:08x} {line}").expect("writing to a string cannot fail");
+    checksum
 }
 
 /// Decodes the first line of a journal. It was made durable before the journal got its name, so
@@ -214,69 +214,96 @@ fn encode_line(text: &mut String, line: &str) {
 pub(crate) fn decode_header(journal: &[u8]) -> Result<Header, Damage> {
     let damage = |problem: &str| Damage { offset: 0, problem: problem.to_owned() };
     let line = journal.split_inclusive(|&byte| byte == b'\n').next().unwrap_or_default();
-    let text = checked(line).ok_or_else(|| damage("its first line is not what was written"))?;
+    let (checksum, text) =
+        checked(line).ok_or_else(|| damage("its first line is not what was written"))?;
     let header = || {
         let (after, continues) =
             text.strip_prefix("aiokv-journal 1 after ")?.split_once(", continues ")?;
-        let (bytes, checksum) = continues.split_once(" bytes ")?;
+        let (bytes, content) = continues.split_once(" bytes ")?;
         let number = decimal(after)?;
         let offset = line.len() as u64;
         Some(Header {
-            continues: Digest { bytes: decimal(bytes)?, checksum: hexadecimal(checksum)? },
-            start: Position { offset, number, durable: number },
+            continues: Digest { bytes: decimal(bytes)?, checksum: hexadecimal(content)? },
+            start: Position { offset, number, durable: number, last_line: 0, checksum },
         })
     };
     header().ok_or_else(|| damage("it is not a journal that this version of aiokv can read"))
 }
 
-/// Decodes the lines from `position` on, given what the journal holds from there to its end.
-pub(crate) fn decode(rest: &[u8], position: Position) -> Result<Lines, Damage> {
-    let mut lines = Lines { records: Vec::new(), end: position, torn: false };
+/// Decodes the lines after `position`, given what the journal holds from the line before it to
+/// its end. `None` if that line is not what it was.
+pub(crate) fn decode_from_last_line(
+    rest: &[u8],
+    position: Position,
+) -> Option<Result<Lines, Damage>> {
+    let length = usize::try_from(position.offset - position.last_line).ok()?;
+    let (last, rest) = rest.split_at_checked(length)?;
+    let (checksum, _) = checked(last)?;
+    (checksum == position.checksum).then(|| decode(rest, position))
+}
+
+/// Decodes the lines after `position`, given what the journal holds from there to its end.
+fn decode(rest: &[u8], position: Position) -> Result<Lines, Damage> {
+    let mut lines = Vec::new();
+    let mut next = position;
+    // The place and the number of lines behind the last complete group.
+    let mut complete = (position, 0, rest);
     let mut unread = rest;
-    while let Some(length) = unread.iter().position(|&byte| byte == b'\n') {
-        let (line, after) = unread.split_at(length + 1);
-        let Some(text) = checked(line) else { break };
-        let Position { offset, number, durable } = lines.end;
-        let end = offset + line.len() as u64;
-        let record = record(text, end).filter(|record| record.number == number + 1);
-        let Some(record) = record else {
-            let problem = format!("expected the line with the number {}", number + 1);
-            return Err(Damage { offset, problem });
+    while let Some(length) = memchr::memchr(b'\n', unread) {
+        let (text, after) = unread.split_at(length + 1);
+        let Some((checksum, text)) = checked(text) else { break };
+        let number = next.number + 1;
+        let last_line = next.offset;
+        let offset = last_line + length as u64 + 1;
+        let place = Position { offset, number, durable: next.durable, last_line, checksum };
+        let line = line(text, place).filter(|line| line.number == number);
+        let Some(line) = line else {
+            let problem = format!("expected the line with the number {number}");
+            return Err(Damage { offset: last_line, problem });
         };
-        let durable = durable.max(record.durable);
-        lines.end = Position { offset: end, number: record.number, durable };
-        lines.records.push(record);
+        next = line.after;
         unread = after;
+        let continued = line.continued;
+        lines.push(line);
+        if !continued {
+            complete = (next, lines.len(), unread);
+        }
     }
-    let Position { offset, number, .. } = lines.end;
-    let later = unread.split_inclusive(|&byte| byte == b'\n').filter_map(checked);
-    if later.filter_map(|text| record(text, 0)).any(|later| later.durable > number) {
-        let problem = format!("the line with the number {} is not what was written", number + 1);
-        return Err(Damage { offset, problem });
+    let (end, count, left) = complete;
+    lines.truncate(count);
+    let later = left.split_inclusive(|&byte| byte == b'\n').filter_map(checked);
+    let mut later = later.filter_map(|(_, text)| line(text, end));
+    if later.any(|later| later.durable > end.number) {
+        let number = next.number + 1;
+        let problem = format!("the line with the number {number} is not what was written");
+        return Err(Damage { offset: next.offset, problem });
     }
-    lines.torn = unread.iter().any(|&byte| byte != b'\n');
-    Ok(lines)
+    let torn = left.iter().any(|&byte| byte != b'\n');
+    Ok(Lines { lines, end, torn })
 }
 
 /// The text of a line without its checksum and line feed, if the checksum is right.
-fn checked(line: &[u8]) -> Option<&str> {
+fn checked(line: &[u8]) -> Option<(u32, &str)> {
     let line = std::str::from_utf8(line.strip_suffix(b"\n")?).ok()?;
     let (checksum, text) = line.split_once(' ')?;
-    (hexadecimal(checksum)? == crc32fast::hash(text.as_bytes())).then_some(text)
+    let checksum = hexadecimal(checksum)?;
+    (checksum == crc32fast::hash(text.as_bytes())).then_some((checksum, text))
 }
 
-fn record(text: &str, end: u64) -> Option<Record> {
+/// The line with this text, which ends at `after`.
+fn line(text: &str, after: Position) -> Option<Line> {
     let mut fields = text.splitn(4, ' ');
     let mut field = || fields.next();
     let (number, durable) = (decimal(field()?)?, decimal(field()?)?);
-    let event = match (field()?, field()) {
-        ("+", Some(line)) => Event::Set(entry(line)?),
-        ("-", Some(key)) => Event::Deleted(entry(&format!("{key}: null"))?),
-        ("=", Some(file)) => folded(file)?,
-        ("x", None) => Event::Cleared,
+    let (sign, rest) = (field()?, field()?);
+    let event = match sign {
+        "+" | "&+" => Event::Set(entry(rest)?),
+        "-" | "&-" => Event::Deleted(entry(&format!("{rest}: null"))?),
+        "=" => checkpoint(rest)?,
         _ => return None,
     };
-    Some(Record { number, durable, event, end })
+    let after = Position { durable: after.durable.max(durable), ..after };
+    Some(Line { number, durable, continued: sign.starts_with('&'), event, after })
 }
 
 fn entry(line: &str) -> Option<Entry> {
@@ -290,20 +317,11 @@ fn entry(line: &str) -> Option<Entry> {
     valid.then(|| Entry::found(key, value, line))
 }
 
-fn folded(text: &str) -> Option<Event> {
+fn checkpoint(text: &str) -> Option<Event> {
     let fields: Vec<_> = text.split(' ').collect();
-    let (&[through, bytes, checksum], file) = fields.split_first_chunk()?;
-    let imprint = match *file {
-        [] => None,
-        [inode, modified] => {
-            let (seconds, nanoseconds) = modified.split_once('.')?;
-            let modified = (seconds.parse().ok()?, nanoseconds.parse().ok()?);
-            Some(Imprint { inode: decimal(inode)?, modified })
-        }
-        _ => return None,
-    };
+    let &[through, bytes, checksum] = &fields[..] else { return None };
     let digest = Digest { bytes: decimal(bytes)?, checksum: hexadecimal(checksum)? };
-    Some(Event::Folded { through: decimal(through)?, digest, imprint })
+    Some(Event::Checkpoint { through: decimal(through)?, digest })
 }
 
 fn decimal(text: &str) -> Option<u64> {
@@ -317,27 +335,50 @@ fn hexadecimal(text: &str) -> Option<u32> {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::queue::{Change, Operation, Write as KeyWrite};
+    use crate::state::{Draft, Record, State};
 
     const CONTINUES: Digest = Digest { bytes: 13, checksum: 0xc2bf_3c0e };
     const NEW_FILE: Digest = Digest { bytes: 25, checksum: 7 };
 
-    fn set(line: &str) -> Event {
-        Event::Set(entry(line).expect("an entry"))
+    /// What is appended at once.
+    enum Batch {
+        /// Groups of entries that are set and, with a leading `-`, of keys that are deleted.
+        Changes(&'static [&'static [&'static str]]),
+        Checkpoint(u64),
     }
+    use Batch::{Changes, Checkpoint};
 
-    fn folded(through: u64) -> Event {
-        let imprint = Imprint { inode: 1_234_567, modified: (1_763_842_311, 5) };
-        Event::Folded { through, digest: NEW_FILE, imprint: Some(imprint) }
+    fn record(groups: &[&[&str]]) -> Record {
+        let write = |line: &&str| {
+            KeyWrite::unconditional(match line.strip_prefix('-') {
+                Some(key) => Change::Delete(key.as_bytes().into()),
+                None => Change::Set(entry(line).expect("an entry")),
+            })
+        };
+        let mut state = State::default();
+        let mut draft = Draft::new(&state);
+        draft.replay_set(entry(r#""old": 0"#).expect("an entry"));
+        let record = draft.finish();
+        drop(state.install(record));
+        let mut draft = Draft::new(&state);
+        for group in groups {
+            let writes = group.iter().map(write).collect();
+            draft.evaluate(&Operation::Write(writes)).expect("nothing fails");
+        }
+        draft.finish()
     }
 
     /// A journal of batches, each of them durable before the next.
-    fn journal(batches: &[&[Event]]) -> (String, Position) {
-        let mut text = encode_header(CONTINUES, 0);
-        let mut position = Position { offset: text.len() as u64, number: 0, durable: 0 };
+    fn journal(batches: &[Batch]) -> (String, Position) {
+        let (mut text, mut position) = encode_header(CONTINUES, 0);
         for batch in batches {
-            let (lines, end) = encode(*batch, position);
-            text += &lines;
-            position = Position { durable: end.number, ..end };
+            let appended = match batch {
+                Changes(groups) => encode_changes(record(groups).groups(), position),
+                Checkpoint(through) => encode_checkpoint(*through, NEW_FILE, position),
+            };
+            text += &appended.text;
+            position = Position { durable: appended.end.number, ..appended.end };
         }
         (text, position)
     }
@@ -347,27 +388,29 @@ mod tests {
     }
 
     fn events(lines: &Lines) -> Vec<String> {
-        let event = |record: &Record| match &record.event {
+        let event = |line: &Line| match &line.event {
             Event::Set(entry) => format!("+{}", entry.line()),
             Event::Deleted(entry) => format!("-{}", entry.key_text()),
-            Event::Folded { through, digest, .. } => format!("={through} {}", digest.bytes),
-            Event::Cleared => "x".to_owned(),
+            Event::Checkpoint { through, digest } => format!("={through} {}", digest.bytes),
         };
-        lines.records.iter().map(event).collect()
+        lines.lines.iter().map(event).collect()
     }
+
+    const A: Batch = Changes(&[&[r#""a": 1"#]]);
+    const B: Batch = Changes(&[&[r#""b": 2"#]]);
 
     #[test]
     fn what_was_encoded_is_decoded() {
-        let entries =
-            [set(r#""a": [1, "\n"]"#), Event::Deleted(entry(r#""\ud800": 1"#).expect("one"))];
-        let (text, end) = journal(&[&entries, &[folded(2)], &[Event::Cleared]]);
+        let changes = Changes(&[&[r#""a": [1, "\n"]"#, "-old"], &[r#""\ud800": 2"#]]);
+        let (text, end) = journal(&[changes, Checkpoint(2)]);
         let lines = decode_all(text.as_bytes()).expect("whole");
         assert_eq!(
             events(&lines),
-            [r#"+"a": [1, "\n"]"#, r#"-"\ud800""#, "=2 25", "x"].map(str::to_owned)
+            [r#"+"a": [1, "\n"]"#, r#"-"old""#, r#"+"\ud800": 2"#, "=2 25"].map(str::to_owned)
         );
-        assert_eq!((lines.end.offset, lines.end.number), (end.offset, end.number));
+        assert_eq!(lines.end, Position { durable: lines.end.durable, ..end });
         assert!(!lines.torn);
+        assert_eq!(lines.last_change(), Some(3));
         assert_eq!(decode_header(text.as_bytes()).expect("whole").continues, CONTINUES);
         let reserved = text + "\n\n\n";
         assert!(!decode_all(reserved.as_bytes()).expect("whole").torn);
@@ -375,23 +418,22 @@ mod tests {
 
     #[test]
     fn the_lines_stand_as_documented() {
-        let (text, _) = journal(&[&[set(r#""user:17": 1700000000"#)], &[folded(1)]]);
+        let group = Changes(&[&["-old", r#""user:17": 1700000000"#]]);
+        let (text, _) = journal(&[A, group, Checkpoint(3)]);
         assert_eq!(
             text,
             "6d6afabd aiokv-journal 1 after 0, continues 13 bytes c2bf3c0e\n\
-             7115dad3 1 0 + \"user:17\": 1700000000\n\
-             dc3638ab 2 1 = 1 25 00000007 1234567 1763842311.000000005\n"
+             facdad7f 1 0 + \"a\": 1\n\
+             db3cfa0f 2 1 &- \"old\"\n\
+             09867c5f 3 1 + \"user:17\": 1700000000\n\
+             3e9bb50a 4 3 = 3 25 00000007\n"
         );
     }
 
     #[test]
     fn a_tail_that_is_cut_off_anywhere_is_torn_and_nothing_else() {
-        let (before, _) = journal(&[&[set(r#""a": 1"#)], &[set(r#""b": 2"#)]]);
-        let (text, _) = journal(&[
-            &[set(r#""a": 1"#)],
-            &[set(r#""b": 2"#)],
-            &[set(r#""c": 3"#), set(r#""d": 4"#)],
-        ]);
+        let (before, _) = journal(&[A, B]);
+        let (text, _) = journal(&[A, B, Changes(&[&[r#""c": 3"#], &[r#""d": 4"#]])]);
         for length in before.len()..=text.len() {
             let lines = decode_all(&text.as_bytes()[..length]).expect("no damage");
             let complete = text[..length].rfind('\n').expect("the first line is whole") + 1;
@@ -401,9 +443,22 @@ mod tests {
     }
 
     #[test]
+    fn a_group_whose_end_is_missing_is_dropped_as_a_whole() {
+        let (before, _) = journal(&[A, B]);
+        let group = Changes(&[&[r#""c": 3"#, "-a", r#""d": 4"#]]);
+        let (text, end) = journal(&[A, B, group]);
+        for length in before.len()..text.len() {
+            let lines = decode_all(&text.as_bytes()[..length]).expect("no damage");
+            assert_eq!(lines.end.offset, before.len() as u64, "cut off at {length}");
+            assert_eq!(events(&lines).len(), 2);
+        }
+        assert_eq!(decode_all(text.as_bytes()).expect("whole").end.number, end.number);
+    }
+
+    #[test]
     fn any_part_of_the_last_batch_may_be_missing() {
-        let (before, _) = journal(&[&[set(r#""a": 1"#)]]);
-        let (text, _) = journal(&[&[set(r#""a": 1"#)], &[set(r#""b": 2"#), set(r#""c": 3"#)]]);
+        let (before, _) = journal(&[A]);
+        let (text, _) = journal(&[A, Changes(&[&[r#""b": 2"#], &[r#""c": 3"#]])]);
         for lost in before.len()..text.len() {
             for byte in [b'\n', 0, b'x'] {
                 let mut left = text.clone().into_bytes();
@@ -420,9 +475,7 @@ mod tests {
 
     #[test]
     fn damage_before_the_last_batch_is_an_error_with_its_place() {
-        let batches: [&[Event]; 3] =
-            [&[set(r#""a": 1"#)], &[set(r#""b": 2"#)], &[set(r#""c": 3"#)]];
-        let (text, _) = journal(&batches);
+        let (text, _) = journal(&[A, B, Changes(&[&[r#""c": 3"#]])]);
         let line = |number: usize| text.split_inclusive('\n').take(number).map(str::len).sum();
         let damaged: usize = line(2);
         let changed = text.replacen("\"b\": 2", "\"b\": 3", 1);
@@ -440,20 +493,34 @@ mod tests {
         for line in
             ["1 0 ? \"a\"", "1 0 + \"a\": 1 2", "1 0 + 7: 1", "1 0 - \"a\": 1", "1 0 x y", "1"]
         {
-            let mut text = encode_header(CONTINUES, 0);
+            let (mut text, _) = encode_header(CONTINUES, 0);
             encode_line(&mut text, line);
             assert!(decode_all(text.as_bytes()).is_err(), "{line}");
         }
     }
 
     #[test]
-    fn a_content_that_was_announced_holds_the_lines_before() {
-        let (text, _) = journal(&[&[set(r#""a": 1"#)], &[set(r#""b": 2"#)], &[folded(1)]]);
+    fn a_content_that_a_checkpoint_line_tells_of_holds_the_lines_before() {
+        let (text, _) = journal(&[A, B, Checkpoint(1)]);
         let start = decode_header(text.as_bytes()).expect("whole").start;
         let lines = decode_all(text.as_bytes()).expect("whole");
-        let end = lines.records[0].end;
-        let holds = lines.folded(NEW_FILE, start).expect("announced");
-        assert_eq!((holds.number, holds.offset), (1, end));
-        assert_eq!(lines.folded(CONTINUES, start), None);
+        let holds = lines.checkpoint(NEW_FILE, start).expect("a checkpoint line tells of it");
+        assert_eq!((holds.number, holds.offset), (1, lines.lines[0].after.offset));
+        assert_eq!(lines.checkpoint(CONTINUES, start), None);
+    }
+
+    #[test]
+    fn reading_goes_on_behind_the_last_line_only_if_that_is_still_there() {
+        let (before, known) = journal(&[A, B]);
+        let (text, _) = journal(&[A, B, Changes(&[&[r#""c": 3"#]])]);
+        let from = usize::try_from(known.last_line).expect("short");
+        let read = |text: &str| decode_from_last_line(&text.as_bytes()[from..], known);
+        let lines = read(&text).expect("still there").expect("whole");
+        assert_eq!(events(&lines), [r#"+"c": 3"#]);
+        assert!(read(&before).expect("still there").expect("whole").lines.is_empty());
+        assert!(read(&text.replacen("\"b\": 2", "\"b\": 4", 1)).is_none());
+        assert!(read(&before[..before.len() - 1]).is_none());
+        let (other, _) = journal(&[A, Changes(&[&[r#""b": 9"#]]), Changes(&[&[r#""c": 3"#]])]);
+        assert!(read(&other).is_none(), "another line with the same number");
     }
 }

@@ -21,7 +21,7 @@ use serde_json::value::RawValue;
 use crate::error::{Corruption, Error, Result};
 use crate::json::entry::line_found;
 use crate::json::text::{MAX_DEPTH, mask_non_finite, too_deep};
-use crate::state::map::{Loading, State, View, ViewPart};
+use crate::state::{Loading, Snapshot, SnapshotPart, State};
 
 /// How long a piece of the encoded content is at least, but for the last one: little enough to be
 /// written and flushed in about the time that a commit takes.
@@ -29,16 +29,16 @@ const PIECE_BYTES: usize = 1 << 18;
 
 const BYTE_ORDER_MARK: &str = "\u{feff}";
 
-/// The content of the file that holds the entries of a view, in pieces that fit to be written
+/// The content of the file that holds the entries of a snapshot, in pieces that fit to be written
 /// one at a time.
-pub(crate) fn encode(view: View) -> Encoder {
-    Encoder { parts: Some(Box::new(view.into_parts())), is_empty: true }
+pub(crate) fn encode(snapshot: Snapshot) -> Encoder {
+    Encoder { parts: Some(Box::new(snapshot.into_parts())), is_empty: true }
 }
 
 /// See [`encode`].
 pub(crate) struct Encoder {
     /// `None` after the last piece.
-    parts: Option<Box<dyn Iterator<Item = ViewPart> + Send>>,
+    parts: Option<Box<dyn Iterator<Item = SnapshotPart> + Send>>,
     /// There was no entry yet.
     is_empty: bool,
 }
@@ -67,7 +67,7 @@ impl Iterator for Encoder {
 }
 
 /// Shows the entries as the content of a file.
-impl fmt::Display for View {
+impl fmt::Display for Snapshot {
     fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
         encode(self.clone()).try_for_each(|piece| formatter.write_str(&piece))
     }
@@ -80,7 +80,7 @@ impl fmt::Display for View {
 pub(crate) fn decode(content: &[u8], path: &Path) -> Result<State> {
     let corrupt = |position, problem| {
         let corruption = Corruption::new(path, content, position, problem);
-        Error::Corrupt(corruption.into())
+        Error::from(corruption)
     };
     let whole = match std::str::from_utf8(content) {
         Ok(text) => text,
@@ -121,7 +121,7 @@ pub(crate) fn decode(content: &[u8], path: &Path) -> Result<State> {
 /// What becomes of a file that is read and written again. For fuzzing.
 #[cfg(fuzzing)]
 pub fn reencode(content: &[u8]) -> Result<String> {
-    decode(content, Path::new("state.json")).map(|state| state.draft().view().to_string())
+    decode(content, Path::new("state.json")).map(|state| state.snapshot().to_string())
 }
 
 /// Collects the entries of the top-level object.
@@ -184,7 +184,9 @@ fn position_of(error: &serde_json::Error, text: &str) -> usize {
     let line_start: usize =
         text.split_inclusive('\n').take(error.line().saturating_sub(1)).map(str::len).sum();
     // Column 0 is the line break before.
-    (line_start + error.column()).saturating_sub(1)
+    let position = (line_start + error.column()).saturating_sub(1);
+    // serde_json counts bytes, and may stop at the last one of a character.
+    (0..=position).rev().find(|&position| text.is_char_boundary(position)).unwrap_or(0)
 }
 
 /// Says more than "not UTF-8" where the first bytes tell.
@@ -204,7 +206,7 @@ mod tests {
 
     fn reencode(content: &str) -> String {
         let state = decode(content.as_bytes(), Path::new("state.json")).expect("valid");
-        state.draft().view().to_string()
+        state.snapshot().to_string()
     }
 
     fn damage(content: &[u8]) -> Corruption {
@@ -235,17 +237,33 @@ mod tests {
 
     #[test]
     fn damage_has_its_place() {
-        let place = |content: &str| {
-            let corruption = damage(content.as_bytes());
-            (corruption.line, corruption.column, corruption.offset)
+        let place = |content: &[u8]| {
+            let place = damage(content).place.expect("a place");
+            let (before, after): (String, String) = (
+                place.excerpt.chars().take(place.excerpt_offset).collect(),
+                place.excerpt.chars().skip(place.excerpt_offset).collect(),
+            );
+            (place.line, place.column, before, after)
         };
-        assert_eq!(place("{\n  \"ä\": 1,\n  \"b\" 2\n}"), (3, 7, 18));
-        assert_eq!(place("{} x"), (1, 4, 3));
-        assert_eq!(place("{\"a\": 1.\n}"), (1, 9, 8));
-        assert_eq!(place("\u{feff}[]"), (1, 2, 1));
-        assert_eq!(place("{\"a\": [1, 2"), (1, 12, 11));
-        assert_eq!(place(""), (1, 1, 0));
-        assert_eq!(damage(b"{\"a\": \"\xff\"}").offset, 7);
+        let is = |line, column, before: &str, after: &str| {
+            (line, column, before.to_owned(), after.to_owned())
+        };
+        assert_eq!(place("{\n  \"ä\": 1,\n  \"b\" 2\n}".as_bytes()), is(3, 7, "  \"b\" ", "2\n}"));
+        assert_eq!(place(b"{} x"), is(1, 4, "{} ", "x"));
+        assert_eq!(place(b"{\"a\": 1.\n}"), is(1, 9, "{\"a\": 1.", "\n}"));
+        assert_eq!(place("\u{feff}[]".as_bytes()), is(1, 2, "\u{feff}", "[]"));
+        assert_eq!(place(b"{\"a\": [1, 2"), is(1, 12, "{\"a\": [1, 2", ""));
+        assert_eq!(place(b""), is(1, 1, "", ""));
+        assert_eq!(place(b"{\"a\": \"\xff\"}"), is(1, 8, "{\"a\": \"", "\u{fffd}\"}"));
+    }
+
+    #[test]
+    fn a_damaged_file_is_quoted_only_around_the_damage() {
+        let content = format!("{{\"a\": \"{}\" x {}", "ä".repeat(1000), "ö".repeat(1000));
+        let place = damage(content.as_bytes()).place.expect("a place");
+        assert!(place.excerpt.len() <= 170, "{}", place.excerpt);
+        assert_eq!(place.excerpt.chars().nth(place.excerpt_offset), Some('x'));
+        assert_eq!(place.column, 1010);
     }
 
     #[test]
@@ -253,7 +271,8 @@ mod tests {
         let nested =
             |depth: usize| format!("{{\"a\": {}{}}}", "[".repeat(depth), "]".repeat(depth));
         assert_eq!(reencode(&nested(MAX_DEPTH)).matches('[').count(), MAX_DEPTH);
-        assert_eq!(damage(nested(MAX_DEPTH + 1).as_bytes()).offset, 6 + MAX_DEPTH);
+        let place = damage(nested(MAX_DEPTH + 1).as_bytes()).place.expect("a place");
+        assert_eq!(place.column, 7 + MAX_DEPTH);
         assert!(damage("[".repeat(100_000).as_bytes()).problem.contains("JSON object"));
     }
 }

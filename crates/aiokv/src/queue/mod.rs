@@ -1,5 +1,15 @@
-//! In which order: the queue, operations and their answers.
+//! In which order: operations, and the queue between those who start them and the writer.
+//!
+//! Guarantee: the writer takes operations in the order in which they were submitted, and each
+//! submitted operation is answered once. What an operation does is for [`crate::state`] to say, and
+//! when it happens for [`crate::writer`].
 
 pub(crate) mod operation;
-pub(crate) mod order;
-pub(crate) mod sync;
+mod order;
+mod submission;
+mod sync;
+
+pub use operation::{Change, Condition, Key, Operation, Outcome, Write, Written};
+pub(crate) use order::Queue;
+pub(crate) use submission::Submission;
+pub use submission::{Waiter, Wake};

@@ -1,91 +1,116 @@
-//! What a store can be asked to do, and what it answers.
+//! What a store can be asked to do, and what it answers: data, evaluated by [`crate::state`] on
+//! the newest state, under the lock of the file.
 
-use std::borrow::Cow;
+use crate::json::Entry;
+use crate::state::Snapshot;
 
-use crate::format::journal::Event;
-use crate::json::entry::Entry;
-use crate::state::map::{Draft, View};
+/// A key, in UTF-8; lone surrogates are in the three bytes that UTF-8 would give them (WTF-8).
+pub type Key = Box<[u8]>;
 
-/// A request in the queue. The writer evaluates it on the newest state, so it is not a blind
-/// write: it can look before it changes, and it has an answer.
-#[derive(Debug)]
+/// A request. It takes effect as a whole or not at all.
+#[derive(Debug, Clone)]
 pub enum Operation {
-    /// The entry of a key.
-    Get(Box<[u8]>),
-    /// Every entry.
-    GetAll,
-    /// Sets the value of a key.
-    Set(Entry),
-    /// Deletes a key, whether it is there or not.
-    Delete(Box<[u8]>),
+    /// The entries of some keys, at one moment.
+    Read(Box<[Key]>),
+    /// The entries whose keys start with this prefix, at one moment.
+    ReadPrefix(Key),
+    /// Writes to some keys. If the condition of one of them does not hold, none of them happens.
+    /// Conditions and changes are evaluated in their order, each on what those before it left.
+    Write(Box<[Write]>),
     /// Deletes everything and removes the file. Needs no readable file.
     Clear,
-    /// Changes nothing in the store; answered once everything before it is, and once the file
-    /// holds what this process appended to the journal.
-    Settle,
+    /// Waits until the state file alone holds everything.
+    Checkpoint,
+    /// Waits until the state file alone holds everything that this process changed before.
+    Close,
 }
 
-/// The result of an [`Operation`].
-pub enum Answer {
-    /// To [`Operation::Get`].
-    Entry(Option<Entry>),
-    /// To [`Operation::GetAll`].
-    View(View),
+/// A change of one key, if a condition holds.
+#[derive(Debug, Clone)]
+pub struct Write {
+    /// What has to be there for the change to happen.
+    pub condition: Condition,
+    /// What happens.
+    pub change: Change,
+}
+
+/// What has to be there under a key.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Condition {
+    /// Anything or nothing.
+    Anything,
+    /// Nothing.
+    Absent,
+    /// Any value.
+    Present,
+    /// A value with exactly this text.
+    Exactly(Box<str>),
+}
+
+/// What happens to one key.
+#[derive(Debug, Clone)]
+pub enum Change {
+    /// The value becomes that of the entry.
+    Set(Entry),
+    /// The key is deleted, if it is there.
+    Delete(Key),
+    /// The value of `amount` is added to the number that is there, or to `initial` if nothing is.
+    /// Both are the text of a JSON number.
+    Add {
+        /// The key and what is added.
+        amount: Entry,
+        /// What an absent key counts as.
+        initial: Box<str>,
+    },
+}
+
+/// The answer to an [`Operation`].
+#[derive(Debug)]
+pub enum Outcome {
+    /// To [`Operation::Read`]: an entry, or none, for each key.
+    Read(Box<[Option<Entry>]>),
+    /// To [`Operation::ReadPrefix`].
+    Snapshot(Snapshot),
+    /// To [`Operation::Write`]: what was there before and after each write.
+    Written(Box<[Written]>),
+    /// To [`Operation::Write`]: nothing changed, because a condition did not hold.
+    Unmet {
+        /// The index of the write with that condition.
+        index: usize,
+        /// What is there.
+        found: Option<Entry>,
+    },
     /// To everything else.
     Done,
 }
 
-/// Which keys an operation may change.
-pub(crate) enum Target<'operation> {
-    Nothing,
-    Key(Cow<'operation, [u8]>),
-    Everything,
+/// What a write did to its key.
+#[derive(Debug, Clone)]
+pub struct Written {
+    /// The entry before.
+    pub before: Option<Entry>,
+    /// The entry after.
+    pub after: Option<Entry>,
 }
 
 impl Operation {
-    pub(crate) fn target(&self) -> Target<'_> {
-        match self {
-            Self::Get(_) | Self::GetAll | Self::Settle => Target::Nothing,
-            Self::Set(entry) => Target::Key(entry.key()),
-            Self::Delete(key) => Target::Key(Cow::Borrowed(key)),
-            Self::Clear => Target::Everything,
+    /// Whether it may change what the store holds.
+    pub fn is_write(&self) -> bool {
+        matches!(self, Self::Write(_) | Self::Clear)
+    }
+}
+
+impl Write {
+    /// A change under no condition.
+    pub fn unconditional(change: Change) -> Self {
+        Self { condition: Condition::Anything, change }
+    }
+
+    /// The key that is changed.
+    pub fn key(&self) -> std::borrow::Cow<'_, [u8]> {
+        match &self.change {
+            Change::Set(entry) | Change::Add { amount: entry, .. } => entry.key(),
+            Change::Delete(key) => std::borrow::Cow::Borrowed(key),
         }
-    }
-
-    pub(crate) fn is_write(&self) -> bool {
-        !matches!(self.target(), Target::Nothing)
-    }
-
-    /// Whether it may have to wait for another process that holds the lock of the file.
-    pub(crate) fn needs_lock(&self) -> bool {
-        self.is_write() || matches!(self, Self::Settle)
-    }
-
-    /// Whether it needs to know what the store holds.
-    pub(crate) fn needs_state(&self) -> bool {
-        !matches!(self, Self::Clear | Self::Settle)
-    }
-
-    /// What the operation will do to the state, as a line of the journal tells it. Clearing is not
-    /// told by a line.
-    pub(crate) fn event(&self, draft: &Draft<'_>) -> Option<Event> {
-        match self {
-            Self::Set(entry) => Some(Event::Set(entry.clone())),
-            Self::Delete(key) => draft.get(key).cloned().map(Event::Deleted),
-            Self::Get(_) | Self::GetAll | Self::Clear | Self::Settle => None,
-        }
-    }
-
-    /// Carries the operation out on a draft of the newest state.
-    pub(crate) fn evaluate(&self, draft: &mut Draft<'_>) -> Answer {
-        match self {
-            Self::Get(key) => return Answer::Entry(draft.get(key).cloned()),
-            Self::GetAll => return Answer::View(draft.view()),
-            Self::Set(entry) => draft.set(entry.clone()),
-            Self::Delete(key) => draft.delete(key),
-            Self::Clear => draft.clear(),
-            Self::Settle => {}
-        }
-        Answer::Done
     }
 }

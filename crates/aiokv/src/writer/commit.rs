@@ -1,546 +1,400 @@
-//! The writer: takes what waits in the queue as one batch, commits it and answers everybody.
+//! A batch with changes becomes what is on disk, then what is in memory.
 //!
-//! A commit takes the lock of the file, makes memory agree with the file and its journal
-//! ([`crate::writer::refresh`]), evaluates the batch on that, replaces the file or appends to the journal
-//! once, and only then changes memory and answers. If anything fails, every write of the batch
-//! gets the error, and memory and disk hold the old state.
-//!
-//! One thread per file runs this, so nothing here is ever concurrent with itself. Memory changes
-//! nowhere else.
+//! The writer takes the exclusive lock, makes memory agree with the disk, evaluates the batch on a
+//! draft, and appends to the journal or replaces the state file, once. Only then it changes memory
+//! and releases the lock. If a step fails, every write of the batch gets the error, and disk and
+//! memory hold the old state; if it is not known what the disk holds, it is read again.
 
-use std::sync::atomic::{AtomicBool, Ordering};
-use std::sync::{Arc, RwLock, RwLockReadGuard, RwLockWriteGuard};
-use std::time::{Duration, Instant};
+use std::time::Instant;
 
-use crate::engine::gate;
+use super::memory::Look;
+use super::on_disk::OnDisk;
+use super::owned::Writer;
+use super::serve::Attempt;
 use crate::error::{Error, Result};
-use crate::files::journal_file::OpenJournal;
-use crate::files::state_file::{Failure, Lock, LockedFile, StateFile, Version};
-use crate::files::storage::Metadata;
-use crate::format::journal::{Digest, Event};
-use crate::format::json_file as snapshot;
-use crate::json::entry::Entry;
-use crate::options::Options;
-use crate::queue::operation::{Answer, Operation};
-use crate::queue::order::{Queue, Submission, Wake};
-use crate::state::map::{Changes, Draft, State, View};
-use crate::writer::checkpoint::Folding;
+use crate::files::storage::Lock;
+use crate::files::{Creation, Failure, LockedFile, Locking, Temporary, remove_left_behind};
+use crate::format::journal::{self, Appended, Position};
+use crate::format::json_file;
+use crate::options::Journal;
+use crate::queue::{Operation, Outcome, Submission};
+use crate::state::{Draft, Record};
 
-/// The pauses between two attempts to take a lock that another process holds: short at first,
-/// because a commit takes less than a millisecond, then doubled up to the maximum.
-const LOCK_PAUSE_MIN: Duration = Duration::from_micros(100);
-const LOCK_PAUSE_MAX: Duration = Duration::from_millis(2);
-
-/// What memory holds, shared between the writer and those who read.
-#[derive(Default)]
-pub(crate) struct Memory {
-    current: RwLock<Current>,
-    /// The writer holds the lock of the file and memory agrees with the file, so nobody else's
-    /// change can be missed, and looking at the file would only show the writer's own.
-    is_newest: AtomicBool,
+/// The state file that a commit works on.
+enum Base {
+    /// There is none.
+    Missing,
+    /// It is locked, and memory agrees with it and with its journal.
+    Known(LockedFile),
+    /// It is locked, but it or its journal is damaged, so there is only one change that can be
+    /// made: clearing.
+    Damaged(LockedFile),
 }
 
-/// The state, and what is on disk of it.
-#[derive(Default)]
-struct Current {
-    state: State,
-    stored: Stored,
-}
-
-/// What is on disk: the file and its journal, as they were last read or written.
-#[derive(Clone, Default)]
-pub(crate) struct Stored {
-    pub(crate) version: Version,
-    /// The content of the file, if there is one.
-    pub(crate) digest: Option<Digest>,
-    pub(crate) journal: Option<OpenJournal>,
-    /// Whether all of it is known to survive a loss of power. A file that has a journal does in
-    /// any case.
-    pub(crate) durable: bool,
-}
-
-impl Stored {
-    /// Whether it is still the newest: a look at the metadata of the file, and at the journal if
-    /// there is one.
-    pub(crate) fn is_current(&self, file: &StateFile) -> bool {
-        file.is_current(&self.version) && self.journal.as_ref().is_none_or(OpenJournal::is_current)
-    }
-}
-
-impl Memory {
-    /// The entry of a key, or `None` if memory does not hold the newest state.
-    pub(crate) fn get(&self, file: &StateFile, key: &[u8]) -> Option<Option<Entry>> {
-        // An event loop must not wait. While changes are put in place, the writer answers instead.
-        let current = self.current.try_read().ok()?;
-        // The look costs one or two calls on open files. It is made under the lock so that the
-        // state is the one that was looked at; only the writer ever waits for that.
-        let newest = self.is_newest.load(Ordering::Acquire) || current.stored.is_current(file);
-        newest.then(|| current.state.get(key).cloned())
-    }
-
-    /// What is on disk.
-    pub(crate) fn stored(&self) -> Stored {
-        self.read().stored.clone()
-    }
-
-    /// Every entry.
-    pub(crate) fn view(&self) -> View {
-        self.read().state.draft().view()
-    }
-
-    /// Replaces everything. The old state is dropped after the lock was released: it may be large.
-    pub(crate) fn replace(&self, state: State, stored: Stored) {
-        let mut guard = self.write();
-        let old = std::mem::replace(&mut *guard, Current { state, stored });
-        drop(guard);
-        drop(old);
-    }
-
-    /// Makes changes to the state.
-    pub(crate) fn apply(&self, change: impl FnOnce(&mut Draft<'_>), stored: Stored) {
-        let changes = {
-            let current = self.read();
-            let mut draft = current.state.draft();
-            change(&mut draft);
-            draft.finish()
+impl Writer {
+    /// Tries to commit a batch on top of the newest state. An error is the answer to every write
+    /// in it.
+    pub(super) fn commit(&mut self, batch: &[Submission], now: Instant) -> Result<Attempt> {
+        let locked = match self.lock(Lock::Exclusive)? {
+            Locking::Taken(locked) => Some(locked),
+            Locking::Missing => None,
+            Locking::Busy(holder) => return Ok(Attempt::Busy(holder)),
         };
-        self.install(changes, stored);
-    }
-
-    fn install(&self, changes: Changes, stored: Stored) {
-        let mut guard = self.write();
-        let old = guard.state.install(changes);
-        let old_stored = std::mem::replace(&mut guard.stored, stored);
-        drop(guard);
-        drop((old, old_stored));
-    }
-
-    /// Takes note of what is on disk; the state is what it was.
-    pub(crate) fn set_stored(&self, stored: Stored) {
-        self.write().stored = stored;
-    }
-
-    /// Lets go of the file, so that it is read again before anything else.
-    pub(crate) fn forget(&self) {
-        self.set_stored(Stored::default());
-    }
-
-    fn read(&self) -> RwLockReadGuard<'_, Current> {
-        self.current.read().expect(NOT_POISONED)
-    }
-
-    fn write(&self) -> RwLockWriteGuard<'_, Current> {
-        self.current.write().expect(NOT_POISONED)
-    }
-}
-
-const NOT_POISONED: &str = "nothing panics while memory is locked";
-
-/// Carries out batches on one file.
-pub(crate) struct Writer<'engine> {
-    pub(crate) queue: &'engine Queue,
-    pub(crate) memory: &'engine Memory,
-    pub(crate) folding: &'engine Folding,
-    pub(crate) file: &'engine StateFile,
-}
-
-/// The outcome of one attempt to commit.
-enum Attempt {
-    /// The answers, in the order of the batch.
-    Done(Vec<Result<Answer>>),
-    /// Another process holds the lock of this file.
-    Busy(Metadata),
-    /// Another process changed what the attempt was based on.
-    Again,
-}
-
-impl Writer<'_> {
-    /// Carries out a batch and answers every operation in it. Waits for other processes.
-    pub(crate) fn run(&self, batch: Vec<Submission>) {
-        let mut pause = LOCK_PAUSE_MIN;
-        let mut rest = self.step(batch);
-        while !rest.is_empty() {
-            self.queue.wait_for_free(pause);
-            pause = LOCK_PAUSE_MAX.min(pause * 2);
-            rest.extend(self.queue.take_arrived());
-            rest = self.step(rest);
+        if locked.is_some() && self.checkpoint.is_none() {
+            // A process that is at work on one is left alone. Whether one can be removed matters
+            // only to a commit that needs the name.
+            let _ = remove_left_behind(&self.files().place);
         }
-    }
-
-    /// Does what can be done now. Returns the part of the batch that has to wait until another
-    /// process releases its lock; reads go on meanwhile.
-    fn step(&self, batch: Vec<Submission>) -> Vec<Submission> {
-        let _work = gate::work();
-        let settles = |it: &Submission| matches!(it.operation, Operation::Settle);
-        let (settling, batch): (Vec<_>, Vec<_>) = batch.into_iter().partition(settles);
-        let (free, batch): (Vec<_>, Vec<_>) = batch.into_iter().partition(Submission::is_free);
-        self.answer_reads(free);
-        let mut rest = self.commit(batch);
-        if rest.is_empty() {
-            self.settle(settling);
-        } else {
-            rest.extend(settling);
-        }
-        rest
-    }
-
-    /// Answers those who wait until everything is decided, or lets them wait on until the file is
-    /// up to date.
-    fn settle(&self, settling: Vec<Submission>) {
-        if self.folding.is_pending() && !settling.is_empty() {
-            return self.folding.settle(settling);
-        }
-        let answers = settling.iter().map(|_| Ok(Answer::Done)).collect();
-        answer(self.queue, settling, answers);
-    }
-
-    fn commit(&self, batch: Vec<Submission>) -> Vec<Submission> {
-        // The writes that its reads had to wait for may have given up.
-        if !batch.iter().any(|submission| submission.operation.is_write()) {
-            self.answer_reads(batch);
-            return Vec::new();
-        }
-        loop {
-            // Held until the answers were given: if the file is replaced, this is its last handle,
-            // and closing that makes the kernel free the file, which takes a while.
-            let known = self.memory.stored();
-            match self.attempt(&batch, &known) {
-                Ok(Attempt::Done(answers)) => answer(self.queue, batch, answers),
-                Ok(Attempt::Again) => continue,
-                Ok(Attempt::Busy(holder)) => return self.give_up_late(batch, &holder),
-                Err(error) => self.fail(batch, &error),
-            }
-            return Vec::new();
-        }
-    }
-
-    /// Tries to commit a batch on top of what memory holds, or of something newer. An error is
-    /// the answer to every write in it.
-    fn attempt(&self, batch: &[Submission], known: &Stored) -> Result<Attempt> {
-        let mut locked = match self.file.try_lock(&known.version)? {
-            Lock::Taken(locked) => Some(locked),
-            Lock::Missing => None,
-            Lock::Busy(holder) => return Ok(Attempt::Busy(holder)),
-        };
-        if let Some(locked) = &locked {
-            self.file.tidy(locked)?;
-        }
-        let refreshed = match &locked {
-            Some(locked) => self.refresh(Some(locked)),
+        let (base, damage) = match locked {
+            Some(locked) => match self.refresh(&locked) {
+                Ok(()) => {
+                    self.memory.set_look(Look::Locked);
+                    (Base::Known(locked), None)
+                }
+                // What could not be read may be sound. Clearing it would be safe only without a
+                // journal, because that cannot be told of the new state file.
+                Err(error @ Error::Io { .. }) if self.files().journal.look()?.is_some() => {
+                    return Err(error);
+                }
+                Err(error) => (Base::Damaged(locked), Some(error)),
+            },
             None => match self.refresh_missing() {
+                Ok(true) => (Base::Missing, None),
                 Ok(false) => return Ok(Attempt::Again),
-                outcome => outcome.map(drop),
+                Err(error) => (Base::Missing, Some(error)),
             },
         };
-        let damage = refreshed.err();
-        let damaged = damage.is_some();
-        let newest = (locked.is_some() && !damaged).then(|| Newest::new(self.memory));
-        let (answers, changes) = self.evaluate(batch, damage);
-        let written = match changes {
-            Some(changes) => self.write(locked.as_mut(), batch, changes, damaged),
+        let (outcomes, record) = self.evaluate(batch, damage);
+        let written = match record {
+            Some(record) => self.write(base, batch, record, now),
+            // Nothing can be changed. The lock goes with `base`.
             None => Ok(None),
         };
-        if let Err(Failure::NotDurable(_)) = &written {
-            // What the disk holds is not known. It is read again, never assumed.
-            self.memory.forget();
+        if let Err(Failure::Unknown(..)) = &written {
+            self.forget();
         }
-        // Before the locks go: as soon as they have, another process may change the file.
-        drop(newest);
+        // Before the lock is released: after that, another process may change the file.
+        self.publish();
         match written {
-            Ok(_replacement) => Ok(Attempt::Done(answers)),
+            Ok(locked) => {
+                drop(locked);
+                Ok(Attempt::Done(outcomes))
+            }
             Err(Failure::Busy(holder)) => Ok(Attempt::Busy(holder)),
             Err(Failure::Raced) => Ok(Attempt::Again),
-            Err(Failure::Unchanged(error) | Failure::NotDurable(error)) => Err(error),
+            Err(Failure::Unchanged(error) | Failure::Unknown(error, _)) => Err(error),
         }
     }
 
-    /// The answers of a batch if it is committed, and what there is to commit. From damage there
+    /// The outcomes of a batch if it is committed, and what there is to commit. From damage there
     /// is a way out: clearing needs neither a readable file nor a readable journal.
     fn evaluate(
         &self,
         batch: &[Submission],
         mut damage: Option<Error>,
-    ) -> (Vec<Result<Answer>>, Option<Batch>) {
-        let current = self.memory.read();
-        let mut draft = current.state.draft();
-        let mut events = Vec::new();
-        let mut cleared = false;
-        let answers = batch.iter().map(|Submission { operation, .. }| {
-            if matches!(operation, Operation::Clear) {
-                damage = None;
-                cleared = true;
-            }
-            match (&damage, operation) {
-                (Some(error), operation) if operation.needs_state() => Err(error.clone()),
-                _ => {
-                    events.extend(operation.event(&draft));
-                    Ok(operation.evaluate(&mut draft))
+    ) -> (Vec<Result<Outcome>>, Option<Record>) {
+        self.memory.with_state(|state| {
+            let mut draft = Draft::new(state);
+            let outcomes = batch.iter().map(|Submission { operation, .. }| {
+                if matches!(operation, Operation::Clear) {
+                    damage = None;
                 }
-            }
-        });
-        let answers = answers.collect();
-        let changes = draft.finish();
-        (answers, damage.is_none().then_some(Batch { changes, events, cleared }))
+                match &damage {
+                    Some(error) => Err(error.clone()),
+                    None => draft.evaluate(operation),
+                }
+            });
+            let outcomes = outcomes.collect();
+            (outcomes, damage.is_none().then(|| draft.finish()))
+        })
     }
 
-    /// Makes a batch what is on disk, then what is in memory. Returns the new file, still locked,
-    /// if there is one.
+    /// Makes a record what is on disk, then what is in memory. Returns the lock, to be released
+    /// once memory has been told.
     fn write(
-        &self,
-        locked: Option<&mut LockedFile>,
-        submissions: &[Submission],
-        batch: Batch,
-        damaged: bool,
+        &mut self,
+        base: Base,
+        batch: &[Submission],
+        record: Record,
+        now: Instant,
     ) -> Result<Option<LockedFile>, Failure> {
-        let flush = submissions.iter().any(|submission| submission.options.fsync);
-        if !batch.changes.any() {
-            match self.make_durable(flush) {
-                // A failed flush is never repeated: the same content is written to a new file.
-                Err(_) if locked.is_some() => {}
-                outcome => return outcome.map(|()| None).map_err(Failure::NotDurable),
+        let flush = batch.iter().any(|it| it.options.fsync && it.operation.is_write());
+        let locked = match base {
+            Base::Known(locked) if record.is_empty() => {
+                return match self.make_durable(&locked, flush) {
+                    Ok(()) => Ok(Some(locked)),
+                    // A failed flush is never repeated: the same content goes to a new file.
+                    Err(_) => self.replace(Some(&locked), &record, flush).map(Some),
+                };
             }
-        } else if batch.changes.leave_nothing() {
-            return self.remove(locked, batch, flush, damaged).map(|()| None);
-        } else if let Some(file) = &locked
-            && !batch.cleared
-            && submissions.iter().all(|submission| submission.appends_to(file.metadata().size))
-            && self.can_append()
-        {
-            let locked = locked.expect("looked above");
-            return self.append(locked, submissions, batch, flush).map(|()| None);
-        }
-        self.replace(locked, batch, flush, damaged).map(Some)
-    }
-
-    /// Removes the file and its journal.
-    fn remove(
-        &self,
-        mut locked: Option<&mut LockedFile>,
-        batch: Batch,
-        flush: bool,
-        damaged: bool,
-    ) -> Result<(), Failure> {
-        self.folding.abandon(self.file);
-        let journaled = !damaged && self.memory.read().stored.journal.is_some();
-        if let Some(locked) = locked.as_deref_mut()
-            && journaled
-        {
-            self.extend(locked, &[Event::Cleared], true)?;
-        }
-        self.file.remove(locked.as_deref(), flush || journaled)?;
-        let stored = Stored { version: Version::Missing, durable: flush, ..Stored::default() };
-        self.memory.install(batch.changes, stored);
-        self.folding.finish();
-        Ok(())
-    }
-
-    /// Whether the file has a journal or can get one, which may only continue what is durable. A
-    /// failed flush is never repeated: the file is to be replaced then.
-    fn can_append(&self) -> bool {
-        let mut stored = self.memory.stored();
-        if stored.journal.is_some() || stored.durable {
-            return true;
-        }
-        stored.durable = self.file.flush(&stored.version).is_ok();
-        let durable = stored.durable;
-        self.memory.set_stored(stored);
-        durable
-    }
-
-    /// Appends a batch to the journal.
-    fn append(
-        &self,
-        locked: &mut LockedFile,
-        submissions: &[Submission],
-        batch: Batch,
-        flush: bool,
-    ) -> Result<(), Failure> {
-        let stored = self.extend(locked, &batch.events, flush)?;
-        let length = stored.journal.as_ref().map_or(0, OpenJournal::length);
-        let file_bytes = locked.metadata().size;
-        let outgrown = |options: &Options| length > file_bytes.max(options.journal_threshold);
-        let writes = submissions.iter().filter(|submission| submission.operation.is_write());
-        for Submission { options, .. } in writes {
-            self.folding.add(options, outgrown(options));
-        }
-        self.memory.install(batch.changes, stored);
-        self.compact();
-        Ok(())
-    }
-
-    /// Adds events to the journal. One that cannot be appended to is replaced by a copy; if there
-    /// is none, one is created. Returns what is on disk then.
-    pub(crate) fn extend(
-        &self,
-        locked: &mut LockedFile,
-        events: &[Event],
-        flush: bool,
-    ) -> Result<Stored, Failure> {
-        let mut stored = self.memory.stored();
-        match &mut stored.journal {
-            Some(journal) if journal.is_sound() => {
-                if !journal.announced {
-                    // Whoever created it may have died before its name was durable.
-                    self.file.flush_names().map_err(Failure::Unchanged)?;
-                    self.file.announce(locked).map_err(Failure::Unchanged)?;
-                    journal.announced = true;
+            Base::Known(locked) if record.leaves_nothing() => {
+                self.clear(Some(&locked), &record, flush)?;
+                Some(locked)
+            }
+            Base::Known(mut locked) => {
+                let bytes = locked.metadata().size;
+                let appends = !record.cleared() && batch.iter().all(|it| appends(it, bytes));
+                if appends && self.prepare_to_append(&mut locked) {
+                    let appended = self.append(&locked, &record, flush);
+                    if matches!(appended, Ok(()) | Err(Failure::Unknown(..))) {
+                        self.schedule_checkpoint(batch, bytes, now);
+                    }
+                    appended?;
+                    Some(locked)
+                } else {
+                    Some(self.replace(Some(&locked), &record, flush)?)
                 }
-                if let Err(failure) = self.file.journal.append(journal, events, flush) {
-                    journal.set_unsound();
-                    self.memory.set_stored(stored);
-                    return Err(failure);
-                }
-                stored.durable = flush;
             }
-            journal => {
-                let digest = stored.digest.expect("a file that was read or written has content");
-                let lines = journal.as_ref().map(|journal| (journal, journal.start()));
-                let mut copy = self.file.journal.install(locked, digest, lines, events)?;
-                self.file.announce(locked).map_err(Failure::NotDurable)?;
-                copy.announced = true;
-                *journal = Some(copy);
-                stored.durable = true;
+            Base::Damaged(locked) => self.clear_and_create(Some(&locked), &record, flush)?,
+            Base::Missing if record.cleared() => self.clear_and_create(None, &record, flush)?,
+            Base::Missing if record.is_empty() => {
+                self.make_removal_durable(flush)?;
+                None
             }
+            Base::Missing => Some(self.replace(None, &record, flush)?),
+        };
+        let look = self.look();
+        self.memory.install(record, look);
+        if self.disk.journal().is_none() {
+            self.schedule.done_with_everything(now);
         }
-        stored.version = locked.version();
-        Ok(stored)
+        Ok(locked)
     }
 
-    /// Replaces the file, and folds the journal into it if there is one.
-    fn replace(
-        &self,
-        locked: Option<&mut LockedFile>,
-        batch: Batch,
+    /// Clears a store that is damaged or has no state file, and creates a state file if the record
+    /// leaves anything. The lock of the temporary file keeps other processes from creating one in
+    /// between.
+    fn clear_and_create(
+        &mut self,
+        locked: Option<&LockedFile>,
+        record: &Record,
         flush: bool,
-        damaged: bool,
+    ) -> Result<Option<LockedFile>, Failure> {
+        if record.leaves_nothing() {
+            let cleared = self.clear(locked, record, flush);
+            if cleared.is_err() {
+                self.forget();
+            }
+            return cleared.map(|()| None);
+        }
+        self.checkpoint = None;
+        let temporary = self.write_temporary(locked, record, flush)?;
+        let outcome = self.create_after_clearing(temporary, locked, flush);
+        if outcome.is_err() {
+            // A part of it may have happened.
+            self.forget();
+        }
+        outcome.map(Some)
+    }
+
+    fn create_after_clearing(
+        &mut self,
+        temporary: Temporary,
+        locked: Option<&LockedFile>,
+        flush: bool,
     ) -> Result<LockedFile, Failure> {
-        self.folding.abandon(self.file);
-        let journal = self.memory.stored().journal.filter(|_| !damaged);
-        let through = journal.map(|journal| journal.end());
-        let mut replacement = self.file.begin(locked.as_deref(), flush || through.is_some())?;
-        let mut pieces = snapshot::encode(self.memory.read().state.view_with(&batch.changes));
-        let written = pieces.try_for_each(|piece| replacement.write(&piece));
-        if let Err(error) = written.and_then(|()| replacement.complete()) {
-            self.file.discard(replacement);
-            return Err(Failure::Unchanged(Error::io("replace", self.file.path())(error)));
+        match locked {
+            Some(locked) => self.remove_state_file(locked, true)?,
+            None if self.files().state.look()?.is_some() => return Err(Failure::Raced),
+            None => {}
         }
-        let (new, stored) = self.switch(replacement, locked, through, true)?;
-        if damaged {
-            self.file.journal.remove(flush).map_err(Failure::NotDurable)?;
+        let content = temporary.digest();
+        let files = self.files();
+        if files.journal.look()?.is_some() {
+            files
+                .journal
+                .remove(&mut files.directories)
+                .map_err(|error| Failure::Unknown(error, None))?;
         }
-        self.memory.install(batch.changes, stored);
-        self.folding.finish();
-        self.compact();
+        let new = temporary.become_state_file(None, &mut files.directories, flush)?;
+        self.disk = OnDisk::File { file: new.handle().clone(), content, durable: flush };
         Ok(new)
     }
 
-    fn compact(&self) {
-        let compacted = self.memory.read().state.compacted();
-        if let Some(state) = compacted {
-            self.memory.replace(state, self.memory.stored());
+    fn schedule_checkpoint(&mut self, batch: &[Submission], file_bytes: u64, now: Instant) {
+        let journal_bytes = self.disk.journal().map_or(0, |journal| journal.length());
+        for submission in batch.iter().filter(|it| it.operation.is_write()) {
+            self.schedule.appended(now, file_bytes, journal_bytes, &submission.options);
         }
     }
 
-    /// Flushes what was found. A change that changes nothing, such as deleting an absent key, is
-    /// acknowledged like any other, but what it found may come from a process that died before it
-    /// could flush it.
-    fn make_durable(&self, flush: bool) -> Result<()> {
-        let mut stored = self.memory.stored();
-        if flush && !stored.durable {
-            if let Some(journal) = &mut stored.journal
-                && let Err(error) = self.file.journal.flush(journal)
-            {
-                journal.set_unsound();
-                self.memory.set_stored(stored);
-                return Err(error);
-            }
-            self.file.flush(&stored.version)?;
-            stored.durable = true;
-            self.memory.set_stored(stored);
+    /// Whether the journal can be appended to, or one can be created: only beside a durable state
+    /// file, and after every process that knows the file was told to look again.
+    fn prepare_to_append(&mut self, locked: &mut LockedFile) -> bool {
+        if self.disk.journal().is_some() {
+            return true;
         }
+        // A journal that belongs to another user than the file is refused by others.
+        let user = self.storage.user();
+        if user != 0 && user != locked.metadata().owner {
+            return false;
+        }
+        if self.make_durable(locked, true).is_err() {
+            return false;
+        }
+        let touched = self.files().state.touch(locked);
+        if let Some(file) = self.disk.file_mut() {
+            file.clone_from(locked.handle());
+        }
+        touched.unwrap_or(false)
+    }
+
+    /// Appends a record to the journal.
+    fn append(&mut self, locked: &LockedFile, record: &Record, flush: bool) -> Result<(), Failure> {
+        let encode = |position| journal::encode_changes(record.groups(), position);
+        let outcome = self.extend_journal(locked, flush, encode);
+        if let Err(Failure::Unchanged(_)) = outcome {
+            // After a failed flush. If this fails too, the next change tries it again.
+            let _ = self.repair_journal(locked);
+        }
+        outcome
+    }
+
+    /// Adds lines to the journal. One that cannot be appended to is replaced by a copy; if there
+    /// is none, one is created.
+    pub(super) fn extend_journal(
+        &mut self,
+        locked: &LockedFile,
+        flush: bool,
+        encode: impl FnOnce(Position) -> Appended,
+    ) -> Result<(), Failure> {
+        let Self { files, disk, .. } = self;
+        let files = files.as_mut().expect("every step finds the files first");
+        let journal = disk.journal_mut().filter(|journal| journal.is_appendable());
+        let Some(journal) = journal else { return self.install_journal(locked, encode) };
+        let appended = encode(journal.end());
+        files.journal.append(journal, locked, &mut files.directories, appended, flush)
+    }
+
+    /// Replaces a journal that cannot be appended to by a copy of its lines: other processes must
+    /// not append to it either.
+    pub(super) fn repair_journal(&mut self, locked: &LockedFile) -> Result<(), Failure> {
+        match self.disk.journal() {
+            Some(journal) if !journal.is_appendable() => {
+                let nothing = |end| Appended { text: String::new(), end, last_change: None };
+                self.install_journal(locked, nothing)
+            }
+            _ => Ok(()),
+        }
+    }
+
+    /// Puts a new journal in place: with the lines of the old one that the state file does not
+    /// hold, if there is an old one, and then what `encode` adds.
+    fn install_journal(
+        &mut self,
+        locked: &LockedFile,
+        encode: impl FnOnce(Position) -> Appended,
+    ) -> Result<(), Failure> {
+        // The name of the temporary file is needed.
+        self.checkpoint = None;
+        let Self { files, disk, .. } = self;
+        let files = files.as_mut().expect("every step finds the files first");
+        let content = disk.content().expect("a journal continues a known file");
+        let old = disk.journal().map(|journal| (journal, journal.start()));
+        let directories = &mut files.directories;
+        let journal = files.journal.install(locked, directories, content, old, encode)?;
+        let (file, journal) = (locked.handle().clone(), Box::new(journal));
+        *disk = OnDisk::Journaled { file, content, journal };
         Ok(())
     }
 
-    fn answer_reads(&self, reads: Vec<Submission>) {
-        if reads.is_empty() {
-            return;
+    /// Replaces the state file by one that holds the record too, or creates it. The journal, if
+    /// there is one, has nothing to add then and is removed.
+    pub(super) fn replace(
+        &mut self,
+        locked: Option<&LockedFile>,
+        record: &Record,
+        flush: bool,
+    ) -> Result<LockedFile, Failure> {
+        self.checkpoint = None;
+        if let Some(locked) = locked {
+            self.repair_journal(locked)?;
         }
-        let damage = self.refresh(None).err();
-        let (answers, _) = self.evaluate(&reads, damage);
-        answer(self.queue, reads, answers);
-    }
-
-    /// Tells every write of a batch that it failed. Its reads see the state without those writes.
-    fn fail(&self, batch: Vec<Submission>, error: &Error) {
-        let (writes, reads): (Vec<_>, Vec<_>) =
-            batch.into_iter().partition(|submission| submission.operation.is_write());
-        let answers = writes.iter().map(|_| Err(error.clone())).collect();
-        answer(self.queue, writes, answers);
-        self.answer_reads(reads);
-    }
-
-    /// Ends what has waited for the lock for too long.
-    pub(crate) fn give_up_late(
-        &self,
-        batch: Vec<Submission>,
-        holder: &Metadata,
-    ) -> Vec<Submission> {
-        let now = Instant::now();
-        let (late, rest): (Vec<_>, Vec<_>) = batch.into_iter().partition(|submission| {
-            submission.operation.needs_lock()
-                && now.duration_since(submission.started) >= submission.options.lock_timeout
-        });
-        if late.is_empty() {
-            return rest;
+        let is_journaled = self.disk.journal().is_some();
+        let flush = flush || is_journaled;
+        let temporary = self.write_temporary(locked, record, flush)?;
+        let content = temporary.digest();
+        if let (true, Some(locked)) = (is_journaled, locked) {
+            self.announce_checkpoint(&temporary, self.end_number(), locked)?;
         }
-        let holder = self.file.lock_holder(holder);
-        let locked = |submission: &Submission| Error::Locked {
-            path: self.file.path().to_owned(),
-            waited: submission.options.lock_timeout,
-            holder,
-        };
-        let answers = late.iter().map(|submission| Err(locked(submission))).collect();
-        answer(self.queue, late, answers);
-        rest
+        if locked.is_none() {
+            self.require_nothing()?;
+        }
+        let files = self.files();
+        let new = temporary.become_state_file(locked, &mut files.directories, flush)?;
+        self.disk = OnDisk::File { file: new.handle().clone(), content, durable: flush };
+        if is_journaled {
+            let files = self.files();
+            if let Err(error) = files.journal.remove(&mut files.directories) {
+                return Err(Failure::unknown(error, new));
+            }
+        }
+        Ok(new)
     }
-}
 
-/// What a batch comes to.
-struct Batch {
-    changes: Changes,
-    /// The same changes as the lines of the journal tell them. They do not tell of clearing.
-    events: Vec<Event>,
-    cleared: bool,
-}
+    /// Writes a new state file that holds the record too, under the name of the temporary file.
+    fn write_temporary(
+        &mut self,
+        locked: Option<&LockedFile>,
+        record: &Record,
+        flush: bool,
+    ) -> Result<Temporary, Failure> {
+        let mut temporary = self.create_temporary(locked, flush)?;
+        let mut pieces = json_file::encode(self.memory.snapshot_with(record));
+        let written = pieces.try_for_each(|piece| temporary.write(&piece));
+        let flushed = written.and_then(|()| if flush { temporary.flush() } else { Ok(()) });
+        flushed.map_err(Error::io("replace", &self.files().place.file))?;
+        Ok(temporary)
+    }
 
-/// Gives the answers, in the order of the operations, and then wakes those who wait.
-pub(crate) fn answer(queue: &Queue, batch: Vec<Submission>, answers: Vec<Result<Answer>>) {
-    queue.decide(&batch);
-    let mut wakes: Vec<Arc<dyn Wake>> = Vec::new();
-    for (submission, answer) in batch.into_iter().zip(answers) {
-        if let Some(wake) = submission.waiter.answer(answer)
-            && !wakes.iter().any(|other| Arc::ptr_eq(other, &wake))
-        {
-            wakes.push(wake);
+    /// The number of the last line of the journal.
+    fn end_number(&self) -> u64 {
+        self.disk.journal().map_or(0, |journal| journal.end().number)
+    }
+
+    /// Says in the journal that a new state file is about to get its name, which holds everything
+    /// up to a line. From here on the journal fits both files.
+    pub(super) fn announce_checkpoint(
+        &mut self,
+        new: &Temporary,
+        through: u64,
+        locked: &LockedFile,
+    ) -> Result<(), Failure> {
+        let content = new.digest();
+        let encode = |position| journal::encode_checkpoint(through, content, position);
+        self.extend_journal(locked, true, encode)
+    }
+
+    pub(super) fn create_temporary(
+        &mut self,
+        old: Option<&LockedFile>,
+        durably: bool,
+    ) -> Result<Temporary, Failure> {
+        let files = self.files();
+        let old = old.map(LockedFile::metadata);
+        match Temporary::create(&files.place, &files.directories, old, durably)? {
+            Creation::Created(temporary) => Ok(temporary),
+            Creation::Busy(holder) => Err(Failure::Busy(holder)),
         }
     }
-    for wake in wakes {
-        wake.wake();
+
+    /// Looks, with the lock of the temporary file, that there is neither a state file nor a
+    /// journal.
+    fn require_nothing(&mut self) -> Result<(), Failure> {
+        let files = self.files();
+        match (files.state.look()?, files.journal.look()?) {
+            (None, None) => Ok(()),
+            _ => Err(Failure::Raced),
+        }
     }
 }
 
-/// Marks memory as the newest content while it exists.
-pub(crate) struct Newest<'memory>(&'memory Memory);
-
-impl<'memory> Newest<'memory> {
-    pub(crate) fn new(memory: &'memory Memory) -> Self {
-        memory.is_newest.store(true, Ordering::Release);
-        Self(memory)
-    }
-}
-
-impl Drop for Newest<'_> {
-    fn drop(&mut self) {
-        self.0.is_newest.store(false, Ordering::Release);
-    }
+/// Whether an operation allows to append to the journal, beside a state file of this size.
+fn appends(submission: &Submission, file_bytes: u64) -> bool {
+    !submission.operation.is_write()
+        || match submission.options.journal {
+            Journal::Auto => file_bytes > submission.options.journal_threshold,
+            Journal::Always => true,
+            Journal::Never => false,
+        }
 }

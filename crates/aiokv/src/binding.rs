@@ -1,0 +1,169 @@
+//! What a language binding, or a test that plays several processes, needs beyond the public
+//! interface. Not a part of it: anything here may change.
+
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+use std::sync::mpsc::{self, RecvTimeoutError};
+use std::thread;
+use std::time::{Duration, Instant};
+
+pub use crate::engine::fork;
+pub use crate::files::{Disk, storage};
+#[cfg(fuzzing)]
+pub use crate::format::json_file::reencode;
+pub use crate::json::{Entry, decode_string};
+pub use crate::queue::{Change, Condition, Key, Operation, Outcome, Waiter, Wake, Write, Written};
+pub use crate::state::{Snapshot, SnapshotPart};
+pub use crate::writer::Next;
+
+use crate::engine;
+use crate::error::Result;
+use crate::options::Options;
+use crate::queue::{Queue, Submission};
+use crate::writer::{Memory, Writer};
+
+/// A store that is served by whoever calls [`Stepped::step`]: no thread, and no sharing with other
+/// stores of the process.
+pub struct Stepped {
+    queue: Arc<Queue>,
+    memory: Arc<Memory>,
+    writer: Writer,
+}
+
+impl Stepped {
+    /// A store on the file at an absolute path.
+    pub fn new(storage: Arc<dyn storage::Storage>, path: &Path) -> Self {
+        let (queue, memory) = (Arc::<Queue>::default(), Arc::<Memory>::default());
+        let parts = (Arc::clone(&queue), Arc::clone(&memory));
+        let writer = Writer::new(storage, path.to_owned(), parts.0, parts.1);
+        Self { queue, memory, writer }
+    }
+
+    /// Queues an operation that was started at `now`. A later step answers it.
+    pub fn submit(
+        &self,
+        operation: Operation,
+        waiter: Box<dyn Waiter>,
+        options: Arc<Options>,
+        now: Instant,
+    ) {
+        self.queue.push(Submission::new(operation, waiter, options, now));
+    }
+
+    /// The entry of a key, if that can be said without waiting. Makes only looks without a lock.
+    pub fn get_now(&self, key: &[u8]) -> Option<Option<Entry>> {
+        if self.queue.is_undecided(key) { None } else { self.memory.get(key) }
+    }
+
+    /// Closes the files, as for a store that has been idle for long. `wall_clock` is the time in
+    /// seconds since 1970.
+    pub fn close_files(&mut self, wall_clock: i64) {
+        self.writer.close_files(wall_clock);
+    }
+
+    /// Does what can be done now.
+    pub fn step(&mut self, now: Instant) -> Next {
+        self.writer.step(now)
+    }
+}
+
+/// What there is on disk for a store, at one moment.
+#[derive(Debug)]
+pub struct Inspection {
+    /// How many entries the store has; `None` if there is no state file.
+    pub entries: Option<usize>,
+    /// The journal, if there is one.
+    pub journal: Option<InspectedJournal>,
+}
+
+/// A journal that continues its state file.
+#[derive(Debug)]
+pub struct InspectedJournal {
+    /// Its path.
+    pub path: PathBuf,
+    /// The size of the file, reserved space included.
+    pub bytes: u64,
+    /// Whether it has changes that the state file does not hold.
+    pub is_ahead: bool,
+}
+
+/// Reads the files of a store and says what is there. Changes nothing. Blocks.
+///
+/// # Errors
+///
+/// As [`AioKv::get`](crate::AioKv::get).
+pub fn inspect(path: &Path, options: Options) -> Result<Inspection> {
+    let (sender, answers) = mpsc::channel();
+    let mut store = Stepped::new(Arc::new(Disk), path);
+    let read = Operation::ReadPrefix(Key::default());
+    store.submit(read, Box::new(Thread(sender)), Arc::new(options), Instant::now());
+    let outcome = loop {
+        let next = store.step(Instant::now());
+        if let Ok(answer) = answers.try_recv() {
+            break answer?;
+        }
+        if let Next::Retry(pause) = next {
+            thread::sleep(pause);
+        }
+    };
+    let Outcome::Snapshot(snapshot) = outcome else {
+        unreachable!("a read of a prefix is answered with a snapshot");
+    };
+    let journal = store.writer.journal().map(|(path, is_ahead)| InspectedJournal {
+        // Another process may have removed it by now.
+        bytes: storage::Storage::metadata(&Disk, path).map_or(0, |metadata| metadata.size),
+        path: path.to_owned(),
+        is_ahead,
+    });
+    let exists = store.writer.has_open_files();
+    Ok(Inspection { entries: exists.then(|| snapshot.len()), journal })
+}
+
+/// Waits until every operation that was started in this process is decided; see [`drain_all`].
+pub struct Drain {
+    answers: mpsc::Receiver<Result<Outcome>>,
+    // The engines live until then.
+    _handles: Vec<engine::Handle>,
+}
+
+/// Begins to wait until every operation that was started in this process is decided, on every
+/// store, and the state files hold what this process appended to their journals.
+///
+/// For the end of a program that cannot wait for its futures any more.
+pub fn drain_all() -> Drain {
+    let (sender, answers) = mpsc::channel();
+    let handles = engine::all();
+    for handle in &handles {
+        let waiter = Box::new(Thread(sender.clone()));
+        let drain = Submission::new(Operation::Close, waiter, Arc::default(), Instant::now());
+        // Without a thread nothing can be done.
+        let _: Result<()> = handle.submit(drain);
+    }
+    Drain { answers, _handles: handles }
+}
+
+impl Drain {
+    /// Waits for at most `timeout`. Says whether everything is done.
+    pub fn wait(&self, timeout: Duration) -> bool {
+        let deadline = Instant::now() + timeout;
+        loop {
+            let left = deadline.saturating_duration_since(Instant::now());
+            match self.answers.recv_timeout(left) {
+                Ok(_answer) => {}
+                Err(RecvTimeoutError::Timeout) => return false,
+                Err(RecvTimeoutError::Disconnected) => return true,
+            }
+        }
+    }
+}
+
+/// Answers a thread that waits on a channel.
+struct Thread(mpsc::Sender<Result<Outcome>>);
+
+impl Waiter for Thread {
+    fn answer(self: Box<Self>, answer: Result<Outcome>) -> Option<Arc<dyn Wake>> {
+        // If the receiver is gone, the program does not wait any more.
+        let _ = self.0.send(answer);
+        None
+    }
+}

@@ -1,0 +1,377 @@
+//! The threads that serve all files.
+//!
+//! A writer never blocks for long, so a few threads serve any number of files. A thread is started
+//! when something is to be done and no thread is idle, up to [`THREADS_MAX`], and ends after
+//! [`IDLE_MAX`] without work. An idle store has no thread and no timer of its own: when it has to
+//! do something later, such as a checkpoint, it stands in one list of all such times. Beyond
+//! [`OPEN_STORES_MAX`] idle stores, the files of the one that was idle for longest are closed.
+//!
+//! All signals are blocked in these threads, so that a handler of the program runs in a thread of
+//! the program.
+
+use std::collections::{BTreeMap, HashMap, VecDeque};
+use std::io;
+use std::panic::{self, AssertUnwindSafe};
+use std::sync::atomic::Ordering;
+use std::sync::{Arc, LazyLock, Mutex, MutexGuard, OnceLock};
+use std::thread::{self, Thread};
+use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
+
+use super::gate;
+use super::served::Engine;
+use crate::error::{Error, Result};
+use crate::queue::Submission;
+use crate::writer::{LockWait, Next};
+
+/// How many threads there are at most.
+const THREADS_MAX: usize = 32;
+
+/// How many of them wait for a lock at most.
+const WAITING_MAX: usize = THREADS_MAX / 2;
+
+/// How long a thread stays without work.
+const IDLE_MAX: Duration = Duration::from_secs(10);
+
+/// How many idle stores keep their files open: a state file each, and a journal. A process that may
+/// open only a few files keeps fewer, an eighth of that number.
+const OPEN_STORES_MAX: usize = 128;
+const OPEN_STORES_PART: usize = 8;
+
+static POOL: LazyLock<Mutex<Pool>> = LazyLock::new(Mutex::default);
+
+#[derive(Default)]
+struct Pool {
+    /// The engines that have something to do now, in the order in which it came.
+    ready: VecDeque<Arc<Engine>>,
+    /// The engines that only have to end. A thread is woken for the first of them only, and comes to
+    /// them when there is nothing better to do: a program may drop thousands of stores at once, and
+    /// wants to go on.
+    retired: VecDeque<Arc<Engine>>,
+    /// The locks that a thread is to wait for, on behalf of an engine.
+    waits: VecDeque<(Arc<Engine>, Arc<LockWait>)>,
+    /// Those that threads wait for now.
+    waiting: Vec<Arc<LockWait>>,
+    /// The engines that threads serve now.
+    serving: Vec<Arc<Engine>>,
+    /// The engines that have something to do later.
+    timers: Ordered<Instant>,
+    /// The idle engines with open files, in the order in which they became idle.
+    open: Ordered<u64>,
+    /// How many engines became idle so far.
+    rests: u64,
+    /// The idle threads. The one that was idle for the shortest time comes first: its caches are
+    /// warm.
+    idle: Vec<Thread>,
+    threads: usize,
+}
+
+/// Engines in some order, each once.
+struct Ordered<K> {
+    engines: BTreeMap<(K, u64), Arc<Engine>>,
+    keys: HashMap<u64, K>,
+}
+
+/// What a thread has to do.
+enum Task {
+    Serve(Arc<Engine>),
+    Wait(Arc<Engine>, Arc<LockWait>),
+    Sleep(Duration),
+    End,
+}
+
+/// Queues an operation.
+///
+/// # Errors
+///
+/// [`Error::Io`] if there is no thread and none can be started. The operation does not happen.
+pub(super) fn submit(engine: &Arc<Engine>, submission: Submission) -> Result<()> {
+    let mut pool = pool();
+    if pool.threads == 0 {
+        pool.start_thread().map_err(Error::io("start a thread for", engine.path()))?;
+    }
+    if engine.queue.push(submission) {
+        pool.put_to_work(Arc::clone(engine));
+    }
+    Ok(())
+}
+
+/// Lets an engine end that is not registered any more: what it still has to do is done if it can
+/// be done at once, and it is dropped, on a thread of the pool.
+pub(super) fn retire(engine: Arc<Engine>) {
+    let mut pool = pool();
+    engine.retired.store(true, Ordering::Release);
+    // If it is at work, the thread that serves it will see.
+    if engine.queue.activate() {
+        // If there is no thread and none can be started, the next operation of any store does it.
+        pool.retired.push_back(engine);
+        if pool.retired.len() == 1 {
+            pool.wake_thread();
+        }
+    }
+}
+
+/// Forgets everything, in the child of a fork.
+pub(super) fn forget() {
+    let mut pool = pool();
+    // Engines that are not registered any more, and the files that threads hold.
+    let engines = pool.ready.iter().chain(&pool.retired).chain(&pool.serving);
+    engines.for_each(|engine| engine.forget());
+    let waits = pool.waits.iter().map(|(_, wait)| wait).chain(&pool.waiting);
+    waits.for_each(|wait| wait.forget());
+    std::mem::forget(std::mem::take(&mut *pool));
+}
+
+fn pool() -> MutexGuard<'static, Pool> {
+    POOL.lock().expect("nothing panics while the pool is locked")
+}
+
+impl Pool {
+    fn put_to_work(&mut self, engine: Arc<Engine>) {
+        self.ready.push_back(engine);
+        self.wake_thread();
+    }
+
+    fn wake_thread(&mut self) {
+        match self.idle.pop() {
+            Some(thread) => thread.unpark(),
+            // If it cannot be started, another thread will come to it.
+            None if self.threads < THREADS_MAX => drop(self.start_thread()),
+            None => {}
+        }
+    }
+
+    fn start_thread(&mut self) -> io::Result<()> {
+        without_signals(|| thread::Builder::new().name("aiokv".to_owned()).spawn(work))?;
+        self.threads += 1;
+        Ok(())
+    }
+
+    /// What this thread is to do next.
+    fn next(&mut self, now: Instant, idle_since: Instant) -> Task {
+        let this = thread::current();
+        self.idle.retain(|thread| thread.id() != this.id());
+        while let Some(engine) = self.timers.pop_first_if(|due| due <= now) {
+            if engine.queue.activate() {
+                self.ready.push_back(engine);
+            }
+        }
+        if let Some(engine) = self.ready.pop_front() {
+            self.timers.remove(&engine);
+            self.open.remove(&engine);
+            if !self.ready.is_empty() {
+                self.wake_thread();
+            }
+            return self.serve(engine);
+        }
+        if let Some(engine) = self.retired.pop_front() {
+            self.timers.remove(&engine);
+            self.open.remove(&engine);
+            return self.serve(engine);
+        }
+        while let Some((engine, wait)) = self.waits.pop_front() {
+            if !wait.is_over() {
+                self.waiting.push(Arc::clone(&wait));
+                return Task::Wait(engine, wait);
+            }
+        }
+        let due = self.timers.first();
+        let is_needed = due.is_some() && self.idle.is_empty();
+        let left = IDLE_MAX.saturating_sub(now.saturating_duration_since(idle_since));
+        if left.is_zero() && !is_needed {
+            self.threads -= 1;
+            return Task::End;
+        }
+        self.idle.push(this);
+        let until_due = due.map(|due| due.saturating_duration_since(now));
+        let left = if left.is_zero() { IDLE_MAX } else { left };
+        Task::Sleep(until_due.map_or(left, |until_due| until_due.min(left)))
+    }
+
+    fn serve(&mut self, engine: Arc<Engine>) -> Task {
+        self.serving.push(Arc::clone(&engine));
+        Task::Serve(engine)
+    }
+
+    /// Lets a thread wait for a lock, unless too many do. Then the engine goes on trying.
+    fn wait(&mut self, engine: &Arc<Engine>, wait: Arc<LockWait>) {
+        if self.waiting.len() + self.waits.len() < WAITING_MAX {
+            self.waits.push_back((Arc::clone(engine), wait));
+            self.wake_thread();
+        } else {
+            wait.hand_over(false);
+        }
+    }
+
+    /// Lets an engine rest, until some time at most.
+    fn rest(&mut self, engine: &Arc<Engine>, due: Option<Instant>, has_open_files: bool) {
+        if let Some(due) = due {
+            let is_first = self.timers.first().is_none_or(|first| due < first);
+            self.timers.insert(due, engine);
+            // An idle thread sleeps until the time that came first before.
+            if is_first && let Some(thread) = self.idle.pop() {
+                thread.unpark();
+            }
+        }
+        if has_open_files {
+            self.rests += 1;
+            self.open.insert(self.rests, engine);
+        }
+        if self.open.len() > open_stores_max()
+            && let Some(oldest) = self.open.pop_first_if(|_| true)
+        {
+            oldest.evicted.store(true, Ordering::Release);
+            if oldest.queue.activate() {
+                // Behind thousands of due checkpoints, its files would stay open for long.
+                self.ready.push_front(oldest);
+            }
+        }
+    }
+}
+
+/// Runs on each thread of the pool.
+fn work() {
+    let mut idle_since = Instant::now();
+    loop {
+        let task = {
+            let _work = gate::work();
+            pool().next(Instant::now(), idle_since)
+        };
+        match task {
+            Task::Serve(engine) => {
+                // The writer, or the waker of a program, has a bug. Other stores go on.
+                while panic::catch_unwind(AssertUnwindSafe(|| serve(&engine))).is_err() {
+                    let _work = gate::work();
+                    engine.replace_writer();
+                }
+                let _work = gate::work();
+                pool().serving.retain(|other| !Arc::ptr_eq(other, &engine));
+                drop(engine);
+                idle_since = Instant::now();
+            }
+            Task::Wait(engine, wait) => {
+                let locked = wait.run();
+                let _work = gate::work();
+                wait.hand_over(locked);
+                let mut pool = pool();
+                pool.waiting.retain(|other| !Arc::ptr_eq(other, &wait));
+                // Behind the gate, so that the child of a fork can close the file.
+                drop(wait);
+                if engine.queue.activate() {
+                    pool.put_to_work(engine);
+                }
+                idle_since = Instant::now();
+            }
+            Task::Sleep(pause) => thread::park_timeout(pause),
+            Task::End => return,
+        }
+    }
+}
+
+/// Serves an engine until there is nothing to do. Whenever the gate may let a fork in, the writer is
+/// in its slot.
+fn serve(engine: &Arc<Engine>) {
+    let mut is_ending = false;
+    loop {
+        let _work = gate::work();
+        let mut slot = engine.writer();
+        let Some(writer) = slot.as_mut() else { return };
+        if engine.evicted.swap(false, Ordering::AcqRel) {
+            writer.close_files(wall_clock());
+        }
+        let due = match writer.step(Instant::now()) {
+            Next::Again => continue,
+            Next::Retry(pause) => Instant::now().checked_add(pause),
+            Next::Idle(due) => due,
+        };
+        if is_ending {
+            // What could not be done stays in the journal. The state is freed here, because the last
+            // reference to the engine may be that of a store on an event loop.
+            drop(slot.take());
+            return engine.free_memory();
+        }
+        let has_open_files = writer.has_open_files();
+        let wait = writer.wait_for_lock(Instant::now());
+        let mut pool = pool();
+        if engine.retired.load(Ordering::Acquire) && engine.queue.is_answered() {
+            // What still has to be done is done if it can be done at once.
+            drop(pool);
+            writer.hurry(Instant::now());
+            is_ending = true;
+            continue;
+        }
+        if let Some(wait) = wait {
+            pool.wait(engine, wait);
+        }
+        if engine.queue.rest() {
+            pool.rest(engine, due, has_open_files);
+            drop((pool, slot));
+            return (engine.at_rest)(engine);
+        }
+    }
+}
+
+/// The time in seconds since 1970, as file systems have it.
+fn wall_clock() -> i64 {
+    let since = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default();
+    i64::try_from(since.as_secs()).unwrap_or(i64::MAX)
+}
+
+/// How many idle stores keep their files open in this process.
+fn open_stores_max() -> usize {
+    static MAX: OnceLock<usize> = OnceLock::new();
+    *MAX.get_or_init(|| {
+        let limit = rustix::process::getrlimit(rustix::process::Resource::Nofile).current;
+        let limit = limit.and_then(|limit| usize::try_from(limit).ok());
+        limit.map_or(OPEN_STORES_MAX, |limit| (limit / OPEN_STORES_PART).min(OPEN_STORES_MAX))
+    })
+}
+
+/// Does something with all signals blocked in this thread. A thread that is started meanwhile
+/// inherits that.
+fn without_signals<T>(work: impl FnOnce() -> T) -> T {
+    use nix::sys::signal::{SigSet, SigmaskHow};
+    // Neither call can fail for a set of all signals.
+    let before = SigSet::all().thread_swap_mask(SigmaskHow::SIG_BLOCK);
+    let done = work();
+    if let Ok(before) = before {
+        let _ = before.thread_set_mask();
+    }
+    done
+}
+
+impl<K> Default for Ordered<K> {
+    fn default() -> Self {
+        Self { engines: BTreeMap::new(), keys: HashMap::new() }
+    }
+}
+
+impl<K: Ord + Copy> Ordered<K> {
+    fn len(&self) -> usize {
+        self.keys.len()
+    }
+
+    /// The first key.
+    fn first(&self) -> Option<K> {
+        self.engines.first_key_value().map(|((key, _), _)| *key)
+    }
+
+    fn insert(&mut self, key: K, engine: &Arc<Engine>) {
+        self.remove(engine);
+        self.keys.insert(engine.id, key);
+        self.engines.insert((key, engine.id), Arc::clone(engine));
+    }
+
+    fn remove(&mut self, engine: &Engine) {
+        if let Some(key) = self.keys.remove(&engine.id) {
+            self.engines.remove(&(key, engine.id));
+        }
+    }
+
+    /// Takes out the first engine if its key is one of those.
+    fn pop_first_if(&mut self, is_one: impl FnOnce(K) -> bool) -> Option<Arc<Engine>> {
+        self.first().filter(|key| is_one(*key))?;
+        let ((_, id), engine) = self.engines.pop_first()?;
+        self.keys.remove(&id);
+        Some(engine)
+    }
+}
