@@ -13,4 +13,5 @@ mod parsing;
 mod processes;
 mod races;
 mod runtimes;
+mod simulation;
 mod support;
