@@ -123,14 +123,18 @@ def ratio_of_pairs(samples: dict[str, list[float]], subject: Subject) -> float |
 
 def format_table(measurements: Sequence[Measurement]) -> str:
     """Return one line for each measurement, with an empty line between two workloads."""
-    rows = [measurement.row() for measurement in measurements]
-    widths = [max(map(len, column)) for column in zip(HEADINGS, *rows, strict=True)]
+    return format_rows(HEADINGS, [measurement.row() for measurement in measurements])
 
-    def line(cells: list[str]) -> str:
+
+def format_rows(headings: Sequence[str], rows: Sequence[Sequence[str]]) -> str:
+    """Return the rows in columns. The first cell of a row says which workload it belongs to."""
+    widths = [max(map(len, column)) for column in zip(headings, *rows, strict=True)]
+
+    def line(cells: Sequence[str]) -> str:
         padded = (cell.ljust(width) for cell, width in zip(cells, widths, strict=True))
         return "  ".join(padded).rstrip()
 
-    lines = [line(HEADINGS)]
+    lines = [line(headings)]
     workload = None
     for row in rows:
         if row[0] != workload:

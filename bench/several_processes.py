@@ -10,8 +10,9 @@ from __future__ import annotations
 import asyncio
 import json
 import sys
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from contextlib import ExitStack
+from functools import partial
 from pathlib import Path
 from subprocess import PIPE, CalledProcessError, Popen
 from time import perf_counter_ns
@@ -20,7 +21,11 @@ from typing import Any
 from aiokv import AioKV
 from sqlite import SqliteKV
 
-STORES: dict[str, type[AioKV] | type[SqliteKV]] = {"aiokv": AioKV, "sqlite": SqliteKV}
+STORES: dict[str, Callable[[str], AioKV | SqliteKV]] = {
+    "aiokv": AioKV,
+    "aiokv-journal": partial(AioKV, journal="always"),
+    "sqlite": SqliteKV,
+}
 
 
 def time_processes(store: str, path: Path, shares: Sequence[dict[str, Any]]) -> float:

@@ -43,6 +43,13 @@ class SqliteKV:
             (key, json.dumps(value)),
         )
 
+    def fill(self, state: dict[str, Any]) -> None:
+        """Store the first state in one transaction."""
+        rows = [(key, json.dumps(value)) for key, value in state.items()]
+        self._connection.execute("BEGIN")
+        self._connection.executemany("INSERT INTO items VALUES (?, ?)", rows)
+        self._connection.execute("COMMIT")
+
     async def close(self) -> None:
         """Close the connection; the last one of all processes removes the log."""
         self._connection.close()

@@ -204,7 +204,7 @@ async def set_from_several_processes(directory: Path) -> list[Measurement]:
     keys = list(bot_state(1_000))
     values = count(NOW)
 
-    async def stretch(store: str, path: Path, read: Callable[[], Awaitable[State]]) -> float:
+    async def stretch(store: str, path: Path, read: Callable[[], Awaitable[object]]) -> float:
         changes = {key: next(values) for key in keys}
         shares = [
             {key: changes[key] for key in keys[process::processes]} for process in range(processes)
@@ -213,11 +213,11 @@ async def set_from_several_processes(directory: Path) -> list[Measurement]:
         check(await read(), changes)
         return microseconds / len(changes)
 
-    async def read_json() -> State:
-        state: State = json.loads(json_path.read_bytes())
-        return state
+    async def read_json(path: Path) -> object:
+        return json.loads(await asyncio.to_thread(path.read_bytes))
 
     json_path = directory / "several-processes.json"
+    journal_path = directory / "several-processes-journal.json"
     sqlite_path = directory / "several-processes.sqlite"
     # It stays open, or SQLite would have to start with a new log in every stretch.
     sqlite = SqliteKV(sqlite_path)
@@ -227,7 +227,14 @@ async def set_from_several_processes(directory: Path) -> list[Measurement]:
         [
             Subject(
                 "aiokv",
-                partial(stretch, "aiokv", json_path, read_json),
+                partial(stretch, "aiokv", json_path, partial(read_json, json_path)),
+                calls=len(keys),
+                durability="power",
+                reference="SQLite",
+            ),
+            Subject(
+                "aiokv journal",
+                partial(stretch, "aiokv-journal", journal_path, partial(read_json, journal_path)),
                 calls=len(keys),
                 durability="power",
                 reference="SQLite",

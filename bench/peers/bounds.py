@@ -145,7 +145,7 @@ PROMISES = (
         at_every_size=False,
     ),
     Promise(
-        f"the same `set`, alone: at most {BYTES_PER_SET_MAX:,} bytes written, folding aside",
+        f"the same `set`, alone: at most {BYTES_PER_SET_MAX:,} bytes written, checkpoints aside",
         bytes_per_set,
         at_every_size=False,
     ),

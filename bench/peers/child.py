@@ -21,6 +21,7 @@ from pathlib import Path
 from time import perf_counter_ns
 
 from plain import State
+from ticker import longest_stop
 from workloads import NOW, bot_state, check
 
 from peers.contestants import contestant_named
@@ -37,7 +38,6 @@ from peers.results import (
     stop_during,
 )
 from peers.stores import Item, Store
-from peers.ticker import longest_stop
 
 SETS_ALONE = 20
 CALLS_WATCHED = 20

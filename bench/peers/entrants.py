@@ -89,7 +89,7 @@ class Entrant:
         return microseconds
 
     async def settle(self) -> None:
-        """Let aiokv fold its journal now, not while somebody else is measured.
+        """Let aiokv make its checkpoint now, not while somebody else is measured.
 
         No peer offers to hurry what it does later.
         """

@@ -52,8 +52,8 @@ been set."""
 EXPLANATIONS = {
     GET: "Random keys that are there, one after another, in a new order in every turn.",
     SET: "One after another. *raw append* is the loop that no durable `set` can beat: a line added "
-    "to a file with `pwrite`, then `fdatasync`, on the event loop. aiokv folds its journal between "
-    "the turns, so that its contestants do not find the disk busy with it.",
+    "to a file with `pwrite`, then `fdatasync`, on the event loop. aiokv makes its checkpoints "
+    "between the turns, so that its contestants do not find the disk busy with it.",
     AT_ONCE: "1,000 changes of random keys, in the way that the documentation of the store names "
     "for many, a single batch or transaction if it can be had; time for each change.",
     TASKS_AT_ONCE: "The same from 1,000 tasks that know nothing of each other: "
@@ -64,9 +64,9 @@ EXPLANATIONS = {
     "with all modules imported.",
     BYTES_PER_SET: "What a process writes to disk for a `set` with nothing else to do, by "
     "`write_bytes` of `/proc/self/io`, in whole pages. What still waits to be written is "
-    "written before each, and aiokv gets no time to fold: that is in the next table.",
-    BYTES_AT_CLOSE: "What `close` writes after those `set`s: the journal of aiokv folded into the "
-    "file, a log of SQLite moved into the database.",
+    "written before each, and aiokv gets no time for a checkpoint: that is in the next table.",
+    BYTES_AT_CLOSE: "What `close` writes after those `set`s: the whole file of aiokv, brought up "
+    "to date with its journal; a log of SQLite moved into the database.",
 }
 
 

@@ -76,7 +76,7 @@ class AiokvStore(AioKV):
         await self.set(key, value)
 
     async def settle(self) -> None:
-        """Fold the journal into the file, and open the file again."""
+        """Bring the file up to date with its journal, and open the file again."""
         await self.close()
         await self.get("")
 

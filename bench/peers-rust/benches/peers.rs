@@ -10,7 +10,7 @@
 //! that changes something, the last change must be there when the store is opened again.
 //!
 //! A measurement takes about a second, so work that a store puts off for longer is rarely in it:
-//! aiokv's fold of the journal, the compactions of fjall.
+//! aiokv's checkpoints, the compactions of fjall.
 
 use std::cell::OnceCell;
 use std::hint::black_box;

@@ -10,24 +10,31 @@ from time import perf_counter_ns
 class Ticker:
     """A callback that runs in every round of the loop, and knows the longest time between two."""
 
-    def __init__(self) -> None:
+    def __init__(self, clock: Callable[[], int] = perf_counter_ns) -> None:
+        self._clock = clock
         self._loop = asyncio.get_running_loop()
         self._longest = 0
-        self._last = perf_counter_ns()
+        self._last = clock()
         self._handle = self._loop.call_soon(self._tick)
+
+    def restart(self) -> float:
+        """Return the longest time in microseconds, and forget it."""
+        self._note()
+        longest = self._longest / 1_000
+        self._longest = 0
+        return longest
 
     def stop(self) -> float:
         """End it, and return the longest time in microseconds."""
-        self._note()
         self._handle.cancel()
-        return self._longest / 1_000
+        return self.restart()
 
     def _tick(self) -> None:
         self._note()
         self._handle = self._loop.call_soon(self._tick)
 
     def _note(self) -> None:
-        now = perf_counter_ns()
+        now = self._clock()
         self._longest = max(self._longest, now - self._last)
         self._last = now
 

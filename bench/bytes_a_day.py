@@ -1,0 +1,162 @@
+"""Measures how much is written to disk in a day, and prints a table in Markdown.
+
+`python bench/bytes_a_day.py`. Needs a release build of `aiokv` in the environment, and Linux.
+
+Nothing runs for a day: every store makes some hundred changes one after another, and what was
+written for each is multiplied. aiokv writes its file in the background, at times that follow from
+the size of the file; what it writes then is measured once, and the number of times is calculated. A
+shorter run in real time says whether the calculation holds.
+
+What is counted is `write_bytes` of `/proc/self/io`: every page of a file that the process made
+dirty, each time it had been clean. What the file system writes for itself is not in it.
+"""
+
+from __future__ import annotations
+
+import argparse
+import asyncio
+import math
+import random
+from collections.abc import Awaitable, Callable
+from dataclasses import dataclass
+from pathlib import Path
+from tempfile import TemporaryDirectory
+from typing import Any
+
+from aiokv import AioKV
+from plain import PlainKV
+from roles import Role, written_bytes
+from run import REPOSITORY, machine_facts
+from sqlite import SqliteKV
+from workloads import bot_state, write_json
+
+DAY = 24 * 60 * 60
+KEYS = (100, 10_000, 1_000_000)
+SECONDS_BETWEEN_SETS = (1, 60)
+#: The defaults of aiokv, in bytes and bytes a second.
+JOURNAL_THRESHOLD = CHECKPOINT_PACE = 64 << 10
+REAL_TIME_KEYS = 10_000
+REAL_TIME_SECONDS = 60
+
+
+@dataclass(frozen=True)
+class Cost:
+    """What a store writes: for a change, and each time it brings its file up to date."""
+
+    of_set: float
+    of_checkpoint: float = 0
+    checkpoint_delay: float = 0
+
+    def written(self, seconds: float, seconds_between_sets: float) -> float:
+        """Return how much is written in some time."""
+        sets = seconds / seconds_between_sets
+        # The delay begins with the first change that the file does not hold.
+        sets_between = math.floor(self.checkpoint_delay / seconds_between_sets) + 1
+        return sets * self.of_set + sets / sets_between * self.of_checkpoint
+
+
+def main() -> None:
+    """Measure everything in a directory that is removed at the end, then print the table."""
+    parser = argparse.ArgumentParser(description="Measure how much is written to disk in a day.")
+    parser.add_argument("--directory", type=Path, default=REPOSITORY.parent)
+    parser.add_argument("--keys", type=int, nargs="*", default=KEYS)
+    arguments = parser.parse_args()
+    with TemporaryDirectory(prefix="aiokv-bench-", dir=arguments.directory) as name:
+        directory = Path(name)
+        print(machine_facts(directory), end="\n\n")
+        lines = [asyncio.run(line(directory, keys)) for keys in arguments.keys]
+        calculated, measured = asyncio.run(real_time(directory))
+    print("| keys | file | sets | aiokv | SQLite | JSON file |\n|--:|--:|---|--:|--:|--:|")
+    print("\n".join(row for rows in lines for row in rows), end="\n\n")
+    print(
+        f"A run of {REAL_TIME_SECONDS} s in real time, {REAL_TIME_KEYS:,} keys, one set a second: "
+        f"aiokv wrote {size(measured)}, and {size(calculated)} were calculated."
+    )
+
+
+async def line(directory: Path, keys: int) -> list[str]:
+    """Return the rows of the table for a number of keys."""
+    bytes_of_file, aiokv = await cost_of_aiokv(directory, keys)
+    sqlite = await cost_of_sqlite(directory, keys)
+    plain = await cost_of_plain(directory, keys)
+    rows = []
+    for seconds in SECONDS_BETWEEN_SETS:
+        cells = [
+            f"{keys:,}",
+            size(bytes_of_file),
+            {1: "one a second", 60: "one a minute"}[seconds],
+            *(size(cost.written(DAY, seconds)) for cost in (aiokv, sqlite, plain)),
+        ]
+        rows.append(f"| {' | '.join(cells)} |")
+    return rows
+
+
+async def cost_of_aiokv(directory: Path, keys: int) -> tuple[int, Cost]:
+    """Measure aiokv with its defaults, but that a checkpoint comes when it is asked for."""
+    path = directory / "aiokv.json"
+    write_json(path, bot_state(keys))
+    async with AioKV(path, checkpoint_pace=0) as store:
+        await store.set("warm")
+    bytes_of_file = path.stat().st_size
+    store = AioKV(path, checkpoint_pace=0)
+    of_set = await mean_of_sets(store.set, keys, 300)
+    before = written_bytes()
+    await store.close()
+    of_checkpoint = written_bytes() - before
+    if bytes_of_file <= JOURNAL_THRESHOLD:
+        return bytes_of_file, Cost(of_set)
+    return bytes_of_file, Cost(of_set, of_checkpoint, bytes_of_file / CHECKPOINT_PACE)
+
+
+async def cost_of_sqlite(directory: Path, keys: int) -> Cost:
+    """Measure SQLite: a log, flushed at each change, that moves to the database now and then."""
+    store = SqliteKV(directory / f"{keys}.sqlite")
+    store.fill(bot_state(keys))
+    cost = Cost(await mean_of_sets(store.set, keys, 3_000))
+    await store.close()
+    return cost
+
+
+async def cost_of_plain(directory: Path, keys: int) -> Cost:
+    """Measure the file that is written whole: `json.dump`, flush, rename."""
+    path = directory / "plain.json"
+    write_json(path, bot_state(keys))
+    store = PlainKV(path)
+    return Cost(await mean_of_sets(store.set, keys, 5 if keys > 100_000 else 50))
+
+
+async def mean_of_sets(
+    set_value: Callable[[str, Any], Awaitable[Any]], keys: int, calls: int
+) -> float:
+    """Return how much is written for a change of some key."""
+    names = list(bot_state(keys))
+    source = random.Random(1)
+    await set_value(names[0], 0)  # Not counted: the first one may write more.
+    before = written_bytes()
+    for number in range(calls):
+        await set_value(source.choice(names), number)
+    return (written_bytes() - before) / calls
+
+
+async def real_time(directory: Path) -> tuple[float, float]:
+    """Return what was calculated and what was written when a store works as it does all day."""
+    _bytes_of_file, cost = await cost_of_aiokv(directory, REAL_TIME_KEYS)
+    path = directory / "real-time.json"
+    write_json(path, bot_state(REAL_TIME_KEYS))
+    with Role("set_now_and_then", path, REAL_TIME_SECONDS, REAL_TIME_SECONDS) as role:
+        role.start()
+        found = await asyncio.to_thread(role.found)
+    return cost.written(REAL_TIME_SECONDS, 1), found["written"]
+
+
+def size(number: float) -> str:
+    """Return a number of bytes in a unit that suits it."""
+    for unit, bytes_of_unit in (("TB", 1e12), ("GB", 1e9), ("MB", 1e6), ("kB", 1e3)):
+        if number >= bytes_of_unit:
+            shown = number / bytes_of_unit
+            return f"{shown:,.0f} {unit}" if shown >= 10 else f"{shown:.1f} {unit}"
+    return f"{number:.0f} B"
+
+
+if __name__ == "__main__":
+    main()
