@@ -107,6 +107,13 @@ impl Memory {
     }
 }
 
+/// What is known of something new.
+fn metadata(inode: u64, kind: Kind) -> Metadata {
+    let (modified, changed) = ((0, 0), (0, 0));
+    let (device, links, size, owner, group) = (1, 1, 0, 0, 0);
+    Metadata { device, inode, links, size, modified, changed, owner, group, mode: 0o644, kind }
+}
+
 impl Process {
     fn alive(&self) -> io::Result<()> {
         let killed = self.killed.load(Ordering::Relaxed);
@@ -120,18 +127,7 @@ impl Directory {
         let Self { files, created } = self;
         let content = files.entry(path.to_owned()).or_insert_with(|| {
             *created += 1;
-            let metadata = Metadata {
-                device: 1,
-                inode: *created,
-                links: 1,
-                size: 0,
-                modified: (0, 0),
-                changed: (0, 0),
-                owner: 0,
-                group: 0,
-                mode: 0o644,
-                kind: Kind::File,
-            };
+            let metadata = metadata(*created, Kind::File);
             Arc::new(Mutex::new(Content { bytes: Vec::new(), metadata, locks: Vec::new() }))
         });
         Arc::clone(content)
@@ -190,7 +186,11 @@ impl Storage for Memory {
     }
 
     fn metadata(&self, path: &Path) -> io::Result<Metadata> {
-        let content = self.alive()?.find(path)?;
+        let directory = self.alive()?;
+        if path.parent().is_none() {
+            return Ok(metadata(0, Kind::Directory));
+        }
+        let content = directory.find(path)?;
         Ok(lock(&content).metadata)
     }
 
