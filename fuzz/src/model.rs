@@ -6,7 +6,7 @@
 use std::collections::BTreeMap;
 
 use aiokv::Error;
-use aiokv::binding::{Change, Condition, Entry, Operation, Outcome, Write, Written};
+use aiokv::binding::{Change, Condition, Entry, Operation, Outcome, Snapshot, Write, Written};
 
 use crate::reference::{self, Sum};
 
@@ -68,6 +68,22 @@ impl Model {
             (Operation::ReadPrefix(prefix), Ok(Outcome::Snapshot(snapshot))) => {
                 self.check_all(prefix, snapshot.iter());
             }
+            (
+                Operation::Survey { keys, prefixes },
+                Ok(Outcome::Surveyed { entries, listings }),
+            ) => {
+                assert_eq!((keys.len(), prefixes.len()), (entries.len(), listings.len()));
+                keys.iter().zip(entries).for_each(|(key, it)| self.check_get(key, it.as_ref()));
+                for (prefix, listing) in prefixes.iter().zip(listings) {
+                    self.check_all(prefix, listing.iter());
+                }
+            }
+            (Operation::DeletePrefix { prefix, older_than }, Ok(Outcome::Written(written))) => {
+                self.delete_prefix(prefix, *older_than, written);
+                if is_change(answer) {
+                    self.file = File::Ours;
+                }
+            }
             (Operation::Write(writes), answer) => {
                 let before = self.entries.clone();
                 if self.write(writes, answer) {
@@ -95,10 +111,34 @@ impl Model {
         prefix: &[u8],
         found: impl Iterator<Item = &'entry Entry>,
     ) {
-        let prefix = reference::utf_16_of_key(prefix);
-        let expected = self.entries.in_order().into_iter().filter(|it| it.0.starts_with(&prefix));
         let found = found.map(|entry| (reference::utf_16(entry.key_text()), tokens(entry)));
-        assert_eq!(found.collect::<Vec<_>>(), expected.collect::<Vec<_>>());
+        assert_eq!(found.collect::<Vec<_>>(), self.entries.below(prefix));
+    }
+
+    /// Deletes what has a prefix, and is a time before a limit if there is one, and compares with
+    /// what was said to be deleted.
+    fn delete_prefix(&mut self, prefix: &[u8], older_than: Option<f64>, told: &[Written]) {
+        let is_old = |value: &str| match older_than {
+            None => true,
+            Some(limit) => reference::time(value).is_some_and(|time| time < limit),
+        };
+        let mut expected = self.entries.below(prefix);
+        expected.retain(|(_, value)| is_old(value));
+        let told = told.iter().map(|Written { before, after }| {
+            assert!(after.is_none(), "it was not deleted: {after:?}");
+            let before = before.as_ref().expect("only what is there is deleted");
+            (reference::utf_16(before.key_text()), tokens(before))
+        });
+        assert_eq!(told.collect::<Vec<_>>(), expected);
+        for (key, _) in expected {
+            self.entries.map.remove(&key);
+        }
+    }
+
+    /// Whether a listing is that of a prefix.
+    fn lists(&self, prefix: &[u8], listing: &Snapshot) -> bool {
+        let listed = listing.iter().map(|it| (reference::utf_16(it.key_text()), tokens(it)));
+        listed.eq(self.entries.below(prefix))
     }
 
     /// Another program writes the file, or removes it. `before` is the file as it is, and whether
@@ -182,6 +222,15 @@ impl Model {
             _ => None,
         };
         for (index, write) in writes.iter().enumerate() {
+            if let Condition::Lists(listing) = &write.condition {
+                let unmet = matches!(answer, Ok(Outcome::Unmet { index: unmet, .. }) if *unmet == index);
+                if unmet {
+                    // A listing of the same tokens may be spelled in another way.
+                    return false;
+                }
+                let stopped = written.is_none();
+                assert!(stopped || self.lists(&write.key(), listing), "{listing:?}: {answer:?}");
+            }
             let key = reference::utf_16_of_key(&write.key());
             let found = self.entries.map.get(&key).map(|(_, value)| value.clone());
             let told = written.map(|written| &written[index]);
@@ -202,6 +251,13 @@ impl Model {
             let after = match &write.change {
                 Change::Set(entry) => Some(tokens(entry)),
                 Change::Delete(_) => None,
+                Change::Keep(_) => {
+                    if let Some(told) = told {
+                        assert_eq!(told.before.as_ref().map(tokens), found, "{answer:?}");
+                        assert_eq!(told.after.as_ref().map(tokens), found, "{answer:?}");
+                    }
+                    continue;
+                }
                 Change::Add { amount, initial } => {
                     let summands = (found.as_deref().unwrap_or(initial), amount.value_text());
                     match reference::sum(summands.0, summands.1) {
@@ -232,6 +288,14 @@ impl Model {
 }
 
 impl Entries {
+    /// What has a prefix.
+    fn below(&self, prefix: &[u8]) -> Vec<(Key, String)> {
+        let prefix = reference::utf_16_of_key(prefix);
+        let mut below = self.in_order();
+        below.retain(|(key, _)| key.starts_with(&prefix));
+        below
+    }
+
     fn put(&mut self, key: Key, value: String) {
         self.added += 1;
         let place = self.map.get(&key).map_or(self.added, |(place, _)| *place);
@@ -249,7 +313,8 @@ impl Entries {
 /// which says what it found.
 fn holds(condition: &Condition, found: Option<&str>, told: Option<&Entry>) -> bool {
     match condition {
-        Condition::Anything => true,
+        // A listing is compared apart.
+        Condition::Anything | Condition::Lists(_) => true,
         Condition::Absent => found.is_none(),
         Condition::Present => found.is_some(),
         Condition::Exactly(text) => {

@@ -6,7 +6,8 @@ use std::sync::{Arc, Mutex};
 use std::time::{Duration, Instant};
 
 use aiokv::binding::{
-    Change, Condition, Entry, Key, Next, Operation, Outcome, Stepped, Waiter, Wake, Write,
+    Change, Condition, Entry, Key, Next, Operation, Outcome, Snapshot, Stepped, Waiter, Wake,
+    Write,
 };
 use aiokv::{Error, Journal, Options};
 use serde_json::value::RawValue;
@@ -42,6 +43,8 @@ const STEPS_MAX: usize = 20_000;
 /// | `delete KEY` | |
 /// | `get KEY` | |
 /// | `all PREFIX` | gets everything whose key has the prefix |
+/// | `inspect KEY;KEY/PREFIX;PREFIX` | gets some keys, and everything that has some prefixes |
+/// | `purge PREFIX` or `purge PREFIX<NUMBER` | deletes what has the prefix, and is an earlier time |
 /// | `clear` | |
 /// | `many NUMBER` | sets as many keys |
 /// | `none NUMBER` | deletes as many keys |
@@ -59,7 +62,8 @@ const STEPS_MAX: usize = 20_000;
 ///
 /// A part is `KEY=VALUE`; `KEY!VALUE`, which requires that there is no value, `KEY?VALUE`, that there
 /// is one, and `KEY~VALUE`, that there is the one that this process read last; `KEY-`, which deletes;
-/// or `KEY+NUMBER`, which adds.
+/// `KEY+NUMBER`, which adds; `KEY&`, which requires what this process read last and changes nothing;
+/// or `PREFIX^`, which requires that the prefix lists what this process listed last.
 pub fn operations(data: &[u8]) {
     let mut run = Run::new();
     for line in data.split(|&byte| byte == b'\n') {
@@ -93,6 +97,8 @@ struct Process {
     answers: Arc<Mutex<Vec<Answer>>>,
     /// The texts of values that were read last.
     seen: HashMap<Box<[u8]>, Box<str>>,
+    /// What prefixes listed last.
+    listed: HashMap<Key, Snapshot>,
 }
 
 /// An operation that has a place in the order, and no answer.
@@ -141,6 +147,8 @@ impl Run {
             Some(b'd') => self.write([delete(rest)]),
             Some(b'g') => self.get(rest),
             Some(b'a') => self.start(Operation::ReadPrefix(rest.as_bytes().into())),
+            Some(b'i') => self.start(survey(rest)),
+            Some(b'p') => self.start(delete_prefix(rest)),
             Some(b'c') => self.start(Operation::Clear),
             Some(b'm') => numbered(rest).for_each(|key| self.write([self.part(&key, '=')])),
             Some(b'n') => numbered(rest).for_each(|key| self.write([delete(&key)])),
@@ -164,10 +172,21 @@ impl Run {
     }
 
     fn any_part(&self, text: &str) -> Option<Write> {
-        let sign = text.find(['=', '!', '?', '~', '-', '+'])?;
+        let sign = text.find(['=', '!', '?', '~', '-', '+', '&', '^'])?;
         match &text[sign..=sign] {
             "-" => delete(&text[..sign]),
             "+" => add(&text[..sign], &text[sign + 1..]),
+            "&" => {
+                let key = key_bytes(&text[..sign]);
+                let seen = self.processes[0].seen.get(&key).cloned();
+                let condition = seen.map_or(Condition::Absent, Condition::Exactly);
+                Some(Write { condition, change: Change::Keep(key) })
+            }
+            "^" => {
+                let prefix = Key::from(text[..sign].as_bytes());
+                let listed = self.processes[0].listed.get(&prefix).cloned().unwrap_or_default();
+                Some(Write { condition: Condition::Lists(listed), change: Change::Keep(prefix) })
+            }
             sign => self.part(text, sign.chars().next().expect("one")),
         }
     }
@@ -234,8 +253,21 @@ impl Run {
                 continue;
             }
             model.check(&operation, &answer);
-            if let (Operation::Read(keys), Ok(Outcome::Read(found))) = (operation, answer) {
-                keys.iter().zip(found).for_each(|(key, it)| process.see(key, it.as_ref()));
+            match (operation, answer) {
+                (Operation::Read(keys), Ok(Outcome::Read(found))) => {
+                    keys.iter().zip(found).for_each(|(key, it)| process.see(key, it.as_ref()));
+                }
+                (Operation::ReadPrefix(prefix), Ok(Outcome::Snapshot(listing))) => {
+                    process.listed.insert(prefix, listing);
+                }
+                (
+                    Operation::Survey { keys, prefixes },
+                    Ok(Outcome::Surveyed { entries, listings }),
+                ) => {
+                    keys.iter().zip(entries).for_each(|(key, it)| process.see(key, it.as_ref()));
+                    process.listed.extend(prefixes.into_iter().zip(listings));
+                }
+                _ => {}
             }
         }
         next
@@ -342,8 +374,9 @@ impl Run {
 impl Process {
     fn new(memory: Memory) -> Self {
         let store = Stepped::new(Arc::new(memory.clone()), Path::new(FILE));
-        let (started, answers, seen) = (HashMap::new(), Arc::default(), HashMap::new());
-        Self { memory, store, started, answers, seen }
+        let (started, answers) = (HashMap::new(), Arc::default());
+        let (seen, listed) = (HashMap::new(), HashMap::new());
+        Self { memory, store, started, answers, seen, listed }
     }
 
     fn start(&mut self, number: usize, operation: Operation, options: Arc<Options>, at: Instant) {
@@ -390,6 +423,22 @@ fn add(key: &str, amount: &str) -> Option<Write> {
     reference::read_value(amount)?;
     let amount = Entry::new(&key_text(key), amount);
     Some(Write::unconditional(Change::Add { amount, initial: "0".into() }))
+}
+
+/// A survey of `KEY;KEY/PREFIX;PREFIX`.
+fn survey(text: &str) -> Operation {
+    let (keys, prefixes) = text.split_once('/').unwrap_or((text, ""));
+    Operation::Survey {
+        keys: keys.split(';').map(key_bytes).collect(),
+        prefixes: prefixes.split(';').map(|prefix| prefix.as_bytes().into()).collect(),
+    }
+}
+
+/// A deletion of `PREFIX` or `PREFIX<NUMBER`.
+fn delete_prefix(text: &str) -> Operation {
+    let (prefix, limit) = text.split_once('<').unwrap_or((text, ""));
+    let older_than = limit.parse().ok().filter(|limit: &f64| limit.is_finite());
+    Operation::DeletePrefix { prefix: prefix.as_bytes().into(), older_than }
 }
 
 fn number(text: &str) -> usize {

@@ -118,6 +118,18 @@ pub(crate) fn key_bytes(text: &str) -> Vec<u8> {
     bytes
 }
 
+/// The time that a value stands for: a number, or the last one of a list of numbers.
+pub(crate) fn time(text: &str) -> Option<f64> {
+    let number = |text: &str| {
+        let number = text.parse::<f64>().ok().filter(|number| number.is_finite());
+        number.filter(|_| text.starts_with(|first: char| first == '-' || first.is_ascii_digit()))
+    };
+    let Some(list) = text.strip_prefix('[').and_then(|rest| rest.strip_suffix(']')) else {
+        return number(text);
+    };
+    list.split(',').map(number).collect::<Option<Vec<_>>>()?.last().copied()
+}
+
 /// What two numbers come to.
 #[derive(Debug)]
 pub(crate) enum Sum {

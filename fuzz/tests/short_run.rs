@@ -38,11 +38,12 @@ fn journal() {
 #[test]
 fn operations() {
     let lines = r#"set a=1|set b=[1,  2]|set c={"x":"y"}|delete a|delete b|get a|get b|all
-        |join a=1;b+1;c!3|join a~2|join a-;b-|clear|many 20|none 20|wait|tick|reopen|other|bring
+        |join a=1;b+1;c!3|join a~2|join a-;b-|join a^;ab=1|join ^;a&|inspect a;b/;a|purge a
+        |purge <5|clear|many 20|none 20|wait|tick|reopen|other|bring
         |finish|later 20|options 1|options 4|options 7|options 0|unlink
         |edit {"a":1, "b":2}|edit {|vary {"a": 1}"#;
     let lines: Vec<_> = lines.split('|').map(|line| format!("\n{}\n", line.trim())).collect();
-    let others = ["\n", "=", " ", "\r", "\"", "\\u0061", "😀"];
+    let others = ["\n", "=", " ", "\r", "\"", "\\u0061", "😀", "^", "&", "/", ";", "<"];
     let tokens = lines.iter().map(String::as_str).chain(others);
     run("operations", aiokv_fuzz::operations, &tokens.map(str::as_bytes).collect::<Vec<_>>());
 }

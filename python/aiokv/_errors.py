@@ -1,4 +1,4 @@
-"""The error for a damaged file."""
+"""The errors that Python does not have."""
 
 from __future__ import annotations
 
@@ -31,3 +31,7 @@ class CorruptFileError(json.JSONDecodeError):
 
     def __reduce__(self) -> tuple[type[CorruptFileError], tuple[Any, ...]]:
         return type(self), (self.msg, self.doc, self.pos, *self._place)
+
+
+class Conflict(Exception):  # noqa: N818 - a state of affairs, like `KeyboardInterrupt`
+    """Another change of the same keys came first, so this one did not happen."""

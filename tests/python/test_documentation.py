@@ -1,5 +1,6 @@
-"""Every Python example of the documentation runs, and the first one does what the README says."""
+"""Every Python example of the documentation runs, and does what it says."""
 
+import ast
 import re
 import subprocess
 import sys
@@ -7,9 +8,11 @@ import textwrap
 from pathlib import Path
 
 import pytest
+from aiokv import KV, AioKV, Transaction
 
 ROOT = Path(__file__).parents[2]
 DOCUMENTS = sorted([*ROOT.glob("*.md"), *ROOT.glob("docs/*.md")])
+OPERATIONS = ROOT / "docs" / "operations.md"
 QUICKSTART = ROOT / "examples" / "quickstart.py"
 
 
@@ -38,10 +41,38 @@ asyncio.run(example())
 """
 
 
+def comparing(line: str) -> str:
+    """A line `expression  # value` with an assertion that they are equal. Others stay as they are.
+
+    What stands behind a semicolon in the comment is for the reader.
+    """
+    match = re.fullmatch(r"( *)(.+?)  +# ([^;]+).*", line)
+    if match is None:
+        return line
+    indent, expression, value = match.groups()
+    try:
+        ast.parse(expression, mode="eval")
+        ast.literal_eval(value)
+    except (SyntaxError, ValueError):
+        return line
+    return f"{indent}found = {expression}; assert found == {value}, found"
+
+
+def test_a_comment_that_is_a_value_is_compared() -> None:
+    compared = "  found = await f(1); assert found == {'a': 1}, found"
+    assert comparing("  await f(1)   # {'a': 1}; it is new") == compared
+    for line in ("a = 1  # 2", "await f()  # the time", "f('#')"):
+        assert comparing(line) == line
+
+
 @pytest.mark.parametrize("code", EXAMPLES)
 def test_every_example_runs(code: str, tmp_path: Path) -> None:
-    """Those that are not whole programs are the inside of a coroutine that has a store."""
-    if "asyncio.run" not in code:
+    """Whole programs run as they are. The others are the inside of a coroutine that has a store.
+
+    Examples of `KV` are whole programs, because it refuses to write while an event loop runs.
+    """
+    code = "\n".join(map(comparing, code.splitlines()))
+    if "asyncio.run" not in code and "import KV" not in code:
         code = PROGRAM.format(code=textwrap.indent(code, "    "))
     subprocess.run([sys.executable, "-W", "error", "-c", code], cwd=tmp_path, check=True)
 
@@ -55,3 +86,12 @@ def test_the_first_example_does_what_the_readme_says(tmp_path: Path) -> None:
     assert f"It prints `{ran.stdout.strip()}`" in readme.read_text()
     left = re.sub(r'(?<="started": )\d+', "1790000000", (tmp_path / "state.json").read_text())
     assert left == blocks(readme, "json")[0]
+
+
+def test_the_page_of_operations_has_all_of_them() -> None:
+    tables = [line for line in OPERATIONS.read_text().splitlines() if line.startswith("| `")]
+    first_cells = "\n".join(line.split(" | ")[0] for line in tables)
+    mentioned = set(re.findall(r"(t\.)?\b(\w+)\(", first_cells))
+    for store, prefix in ((AioKV, ""), (KV, ""), (Transaction, "t.")):
+        operations = {name for name in vars(store) if not name.startswith("_")}
+        assert {name for name in operations if (prefix, name) not in mentioned} == set()

@@ -104,7 +104,7 @@ async def test_an_acknowledged_change_is_a_line_of_the_journal(
 
 
 async def test_keys_and_values_of_every_kind_come_back_from_the_journal(path: Path) -> None:
-    state = {
+    state: dict[str, Any] = {
         "": None,
         "line\nbreak": "a\nb\r\u2028",
         "\ud800": "\udfff",

@@ -93,7 +93,7 @@ class StoresOnOneFile(RuleBasedStateMachine):
     @rule(store=which, key=keys)
     def a_refused_value(self, store: int, key: str) -> None:
         with pytest.raises(TypeError):
-            self.run(self.stores[store].set(key, {"a": object()}))
+            self.run(self.stores[store].set(key, {"a": object()}))  # type: ignore[dict-item]
 
     @rule(store=which)
     def close(self, store: int) -> None:

@@ -5,11 +5,18 @@ This file is checked, not run. An `ignore` that is not needed is an error too.
 
 import asyncio
 import copy
+from collections.abc import Mapping, MutableMapping
+from datetime import datetime
 from pathlib import Path
-from typing import Any
+from typing import Any, TypedDict
 
-from aiokv import MAX_DEPTH, AioKV, aiocache
+from aiokv import KV, MAX_DEPTH, AioKV, Transaction, aiocache
 from typing_extensions import assert_type
+
+
+class Player(TypedDict):
+    name: str
+    xp: int
 
 
 async def accepted() -> None:
@@ -51,3 +58,71 @@ async def refused(kv: AioKV) -> None:
     await kv.delete(b"a")  # type: ignore
     kv.get("a").upper()  # type: ignore
     await kv.expire("a")  # type: ignore
+    await kv.set("tags", {"a", "b"})  # type: ignore
+    await kv.set("at", datetime.now())  # type: ignore
+    await kv.set("icon", b"...")  # type: ignore
+    await kv.set("scores", {1: 2})  # type: ignore
+    await kv.set("deep", {"list": [{"at": datetime.now()}]})  # type: ignore
+    await kv.set_many({"a": {1}})  # type: ignore
+    await kv.increment("a", "1")  # type: ignore
+    await kv.prune("seen:", 3600)  # type: ignore
+    kv.namespace(1.5)  # type: ignore
+    (await kv.get("count", default=0)).upper()  # type: ignore
+
+
+async def operations(kv: AioKV) -> None:
+    assert_type(await kv.get("count", default=0), int)
+    assert_type(await kv.get("absent", None), Any)
+    names: list[str] = await kv.get("names", default=[])
+    player: Player = {"name": "ada", "xp": 1}
+    await kv.set("player", player)
+    await kv.set("players", [player])
+    await kv.set("names", names)
+    await kv.set("nested", {"tuple": (1, "two", [None, {"deep": 1.5}]), "players": [player]})
+    anything: dict[str, Any] = {"a": object()}
+    await kv.set("anything", anything)
+    read_only: Mapping[str, list[int]] = {"a": [1]}
+    await kv.set("read_only", read_only)
+
+    assert_type(await kv.add("seen:1"), bool)
+    assert_type(await kv.increment("count"), int)
+    assert_type(await kv.increment("average", 0.5), float)
+    assert_type(await kv.update("count", lambda old: int(old or 0) + 1), int)
+    assert_type(await kv.age("seen:1"), float | None)
+    assert_type(await kv.cooldown("daily:1", 86400), float)
+    async with kv.edit("names", default=names) as edited:
+        assert_type(edited, list[str])
+    await kv.set_many({"a": 1, "b": [1]})
+    assert_type(await kv.get_many(["a"]), dict[str, Any])
+    assert_type(await kv.keys("a"), list[str])
+    async for key, _ in kv.items():
+        assert_type(key, str)
+    async for change in kv.watch():
+        assert_type(change.key, str)
+    assert_type(kv.namespace("guild", 12), AioKV)
+
+    def plain(t: Transaction) -> str:
+        t.set("a", t.get("b", 0) + 1)
+        return "done"
+
+    async def awaits(t: Transaction) -> str:
+        return plain(t)
+
+    assert_type(await kv.transact(plain), str)
+    assert_type(await kv.transact(awaits), str)
+
+
+def synchronous(kv: KV) -> None:
+    mapping: MutableMapping[str, Any] = kv
+    mapping["a"] = 1
+    kv["a"] = [1, 2]
+    assert_type(kv.get("count", default=0), int)
+    assert_type(kv.update("count", lambda old: int(old or 0) + 1), int)
+    assert_type(kv.transact(lambda t: t.keys()), list[str])
+    kv.update({"a": 1})
+    with kv.edit("names", default=[""]) as names:
+        assert_type(names, list[str])
+    with KV("state.json") as opened:
+        assert_type(opened.namespace("guild"), KV)
+    kv["a"] = {1, 2}  # type: ignore
+    kv.set("a", b"bytes")  # type: ignore

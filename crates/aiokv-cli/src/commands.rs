@@ -61,13 +61,13 @@ pub(crate) fn delete(store: &AioKv, key: &str) -> Outcome {
 
 /// Prints all entries as one JSON object, in the layout of the file.
 pub(crate) fn list(store: &AioKv) -> Outcome {
-    print(block_on(store.snapshot())?.to_string())
+    print(block_on(store.snapshot(""))?.to_string())
 }
 
 /// Prints all keys, one a line.
 pub(crate) fn list_keys(store: &AioKv) -> Outcome {
     let mut lines = String::new();
-    for entry in block_on(store.snapshot())?.iter() {
+    for entry in block_on(store.snapshot(""))?.iter() {
         lines.push_str(&characters(entry.key_text()));
         lines.push('\n');
     }

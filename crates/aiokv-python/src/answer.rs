@@ -5,16 +5,19 @@
 //! into the inbox of its event loop; see [`crate::inbox`].
 
 use std::sync::{Arc, LazyLock, Mutex, PoisonError};
+use std::thread;
 
-use aiokv::binding::{Outcome, Snapshot, Waiter, Wake};
+use aiokv::binding::{Outcome, Waiter, Wake};
 use aiokv::{AioKv, Error, binding::Operation};
-use pyo3::exceptions::PyRuntimeError;
+use pyo3::exceptions::{PyRuntimeError, PyStopIteration};
 use pyo3::intern;
 use pyo3::prelude::*;
 use pyo3::sync::PyOnceLock;
+use pyo3::{PyTraverseError, PyVisit};
 
-use crate::decode::decode;
+use crate::codec::Codec;
 use crate::error::exception;
+use crate::reply::{Answer, Reply};
 use crate::thread_state::{self, while_running};
 use crate::{exit, inbox};
 
@@ -22,8 +25,8 @@ use crate::{exit, inbox};
 pub(crate) struct Awaited {
     pub(crate) event_loop: Py<PyAny>,
     pub(crate) future: Py<PyAny>,
-    /// The result of a `get` that finds nothing.
-    pub(crate) default: Option<Py<PyAny>>,
+    pub(crate) codec: Py<Codec>,
+    reply: Reply,
 }
 
 /// An answer that its future has not got yet.
@@ -42,9 +45,10 @@ pub(crate) fn submit(
     py: Python<'_>,
     store: &AioKv,
     operation: Operation,
-    default: Option<Py<PyAny>>,
+    codec: &Py<Codec>,
+    reply: Reply,
 ) -> PyResult<Py<PyAny>> {
-    let awaited = Awaited::new(py, default)?;
+    let awaited = Awaited::new(py, codec, reply)?;
     let future = awaited.future.clone_ref(py);
     if thread_state::is_ending() {
         // A task that was cancelled learns it when it awaits the future.
@@ -57,12 +61,106 @@ pub(crate) fn submit(
     Ok(future)
 }
 
+/// Carries out an operation on this thread, which waits without the GIL. Returns something that can
+/// be awaited, and is done.
+///
+/// # Errors
+///
+/// What a signal handler raises. The operation goes on then.
+pub(crate) fn carry_out(
+    py: Python<'_>,
+    store: &AioKv,
+    operation: Operation,
+    codec: &Py<Codec>,
+    reply: &Reply,
+) -> PyResult<Py<PyAny>> {
+    let mut interrupt = None;
+    let answer = py.detach(|| {
+        store.ask_here_while(operation, || {
+            interrupt = Python::attach(|py| py.check_signals()).err();
+            interrupt.is_none()
+        })
+    });
+    match (interrupt, answer.transpose()) {
+        (Some(interrupt), _) => Err(interrupt),
+        (None, Some(answer)) => done(py, codec, reply, answer),
+        (None, None) => Err(PyRuntimeError::new_err("the wait ended without an answer")),
+    }
+}
+
+/// Does something that blocks on a thread of its own. Returns an asyncio future of the answer.
+///
+/// # Errors
+///
+/// `OSError` if there is no thread.
+pub(crate) fn on_thread(
+    py: Python<'_>,
+    codec: &Py<Codec>,
+    reply: Reply,
+    work: impl FnOnce() -> Result<Outcome, Error> + Send + 'static,
+) -> PyResult<Py<PyAny>> {
+    let awaited = Awaited::new(py, codec, reply)?;
+    let future = awaited.future.clone_ref(py);
+    if thread_state::is_ending() {
+        let answer = py.detach(work);
+        inbox::resolve_whole(py, Answered { awaited, answer })?;
+    } else {
+        thread::Builder::new().name("aiokv-task".to_owned()).spawn(move || {
+            if let Some(wake) = Box::new(awaited).answer(work()) {
+                wake.wake();
+            }
+        })?;
+    }
+    Ok(future)
+}
+
+/// Something that can be awaited and has its answer already.
+pub(crate) fn done(
+    py: Python<'_>,
+    codec: &Py<Codec>,
+    reply: &Reply,
+    answer: Result<Outcome, Error>,
+) -> PyResult<Py<PyAny>> {
+    let value = match answer.map(|outcome| reply.convert(py, codec, outcome)) {
+        Ok(Answer::Value(value)) => value,
+        Ok(Answer::Dict(snapshot)) => inbox::whole_dict(py, codec, snapshot),
+        Err(error) => Err(exception(py, &error)),
+    };
+    Py::new(py, Done(Mutex::new(Some(value)))).map(Py::into_any)
+}
+
+/// What a coroutine that is not to wait awaits.
+#[pyclass(frozen, module = "aiokv._aiokv")]
+struct Done(Mutex<Option<PyResult<Py<PyAny>>>>);
+
+#[pymethods]
+impl Done {
+    fn __await__(done: PyRef<'_, Self>) -> PyRef<'_, Self> {
+        done
+    }
+
+    fn __next__(&self) -> PyResult<Py<PyAny>> {
+        match self.0.lock().unwrap_or_else(PoisonError::into_inner).take() {
+            Some(Ok(value)) => Err(PyStopIteration::new_err((value,))),
+            Some(Err(error)) => Err(error),
+            None => Err(PyStopIteration::new_err(())),
+        }
+    }
+
+    fn __traverse__(&self, visit: PyVisit<'_>) -> Result<(), PyTraverseError> {
+        match self.0.try_lock().as_deref() {
+            Ok(Some(Ok(value))) => visit.call(value),
+            _ => Ok(()),
+        }
+    }
+}
+
 impl Awaited {
-    fn new(py: Python<'_>, default: Option<Py<PyAny>>) -> PyResult<Self> {
+    pub(crate) fn new(py: Python<'_>, codec: &Py<Codec>, reply: Reply) -> PyResult<Self> {
         static RUNNING_LOOP: PyOnceLock<Py<PyAny>> = PyOnceLock::new();
         let event_loop = RUNNING_LOOP.import(py, "asyncio", "get_running_loop")?.call0()?;
-        let future = event_loop.call_method0(intern!(py, "create_future"))?;
-        Ok(Self { event_loop: event_loop.unbind(), future: future.unbind(), default })
+        let future = event_loop.call_method0(intern!(py, "create_future"))?.unbind();
+        Ok(Self { event_loop: event_loop.unbind(), future, codec: codec.clone_ref(py), reply })
     }
 
     /// Resolves the future, which must not be done.
@@ -74,33 +172,24 @@ impl Awaited {
         };
         Ok(())
     }
-}
 
-/// What an answer is for the coroutine.
-pub(crate) enum Answer {
-    Value(PyResult<Py<PyAny>>),
-    /// The dict of a snapshot, which is to be built.
-    Dict(Snapshot),
+    pub(crate) fn traverse(&self, visit: &PyVisit<'_>) -> Result<(), PyTraverseError> {
+        visit.call(&self.event_loop)?;
+        visit.call(&self.future)?;
+        visit.call(&self.codec)?;
+        self.reply.traverse(visit)
+    }
 }
 
 impl Answered {
     /// Converts the answer. Costs as much as the value is large.
     pub(crate) fn convert(self, py: Python<'_>) -> (Awaited, Answer) {
         let Self { awaited, answer } = self;
-        let value = match answer {
-            Ok(Outcome::Snapshot(snapshot)) => return (awaited, Answer::Dict(snapshot)),
-            Ok(Outcome::Read(entries)) => match (&*entries, &awaited.default) {
-                ([Some(entry)], _) => decode(py, entry.value_text()).map(Bound::unbind),
-                (_, Some(default)) => Ok(default.clone_ref(py)),
-                (_, None) => Ok(py.None()),
-            },
-            Ok(Outcome::Written(_) | Outcome::Done) => Ok(py.None()),
-            Ok(Outcome::Unmet { .. }) => {
-                Err(PyRuntimeError::new_err("a write without a condition was refused"))
-            }
-            Err(error) => Err(exception(py, &error)),
+        let answer = match answer {
+            Ok(outcome) => awaited.reply.convert(py, &awaited.codec, outcome),
+            Err(error) => Answer::Value(Err(exception(py, &error))),
         };
-        (awaited, Answer::Value(value))
+        (awaited, answer)
     }
 }
 

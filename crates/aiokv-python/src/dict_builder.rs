@@ -8,17 +8,17 @@ use pyo3::intern;
 use pyo3::prelude::*;
 use pyo3::types::PyDict;
 
-use crate::decode::decode;
+use crate::codec::Codec;
 use crate::disposal::dispose;
 
 /// After how much text a step looks at the clock. A look costs about a tenth of a short entry.
-const LOOK_BYTES: usize = 4096;
+pub(crate) const LOOK_BYTES: usize = 4096;
 
 /// How many entries of a dict are freed between two looks at the clock.
 const LOOK_ENTRIES: usize = 64;
 
 /// A snapshot with more entries is large in any case.
-const FEW: usize = 1024;
+pub(crate) const FEW: usize = 1024;
 
 /// How much text is little: a dict of it is built in less than a step.
 const LITTLE_BYTES: usize = 32 * 1024;
@@ -35,6 +35,13 @@ pub(crate) fn discard(snapshot: Snapshot) {
     dispose(snapshot);
 }
 
+/// Drops a snapshot, large or not.
+pub(crate) fn drop_any(snapshot: Snapshot) {
+    if snapshot.len() > FEW {
+        discard(snapshot);
+    }
+}
+
 /// A dict that is being built.
 ///
 /// One thing can take longer than a step: a dict that is full moves to a table of twice the size,
@@ -49,16 +56,18 @@ pub(crate) struct DictBuilder {
     /// How many entries are not in the dict yet.
     left: usize,
     dict: Py<PyDict>,
+    codec: Py<Codec>,
 }
 
 type Parts = Box<dyn Iterator<Item = SnapshotPart> + Send>;
 
 impl DictBuilder {
-    pub(crate) fn new(py: Python<'_>, snapshot: Snapshot) -> Self {
+    pub(crate) fn new(py: Python<'_>, codec: &Py<Codec>, snapshot: Snapshot) -> Self {
         let left = snapshot.len();
         let parts: Parts = Box::new(snapshot.into_parts());
         let dict = PyDict::new(py).unbind();
-        Self { rest: Some(parts.peekable()), done_in_part: 0, left, dict }
+        let codec = codec.clone_ref(py);
+        Self { rest: Some(parts.peekable()), done_in_part: 0, left, dict, codec }
     }
 
     /// The dict. It is complete once `step` has said so.
@@ -69,11 +78,11 @@ impl DictBuilder {
     /// Works until the deadline, or until the dict is complete if there is none. Returns whether
     /// the dict is complete.
     pub(crate) fn step(&mut self, py: Python<'_>, deadline: Option<Instant>) -> PyResult<bool> {
-        let dict = self.dict.bind(py);
+        let (dict, codec) = (self.dict.bind(py), self.codec.get());
         let mut bytes = 0;
         while let Some(part) = self.rest.as_mut().and_then(Peekable::peek) {
             for entry in part.iter().skip(self.done_in_part) {
-                dict.set_item(decode(py, entry.key_text())?, decode(py, entry.value_text())?)?;
+                dict.set_item(codec.shown_key(py, entry)?, codec.value(py, entry)?)?;
                 self.done_in_part += 1;
                 self.left -= 1;
                 bytes += entry.line().len();

@@ -9,6 +9,7 @@
 //! threads with it. When it changes the length of a container that is being walked, that is an
 //! error with a place like any other; other changes go unnoticed, as they do in a Python loop.
 
+use std::cell::Cell;
 use std::collections::HashSet;
 use std::iter::successors;
 
@@ -37,12 +38,37 @@ const CAPACITY: usize = 256;
 ///   [`MAX_DEPTH`] levels; a container that contains itself; an `int` with more digits than
 ///   `sys.set_int_max_str_digits` allows.
 /// - `RuntimeError`: a list or dict changed its length during the walk.
-/// - Whatever the Python code of a subclass raises.
-pub(crate) fn encode(value: &Bound<'_, PyAny>, text: &mut String) -> PyResult<()> {
-    let mut json = Vec::with_capacity(CAPACITY);
-    write_value(value, None, &mut json).map_err(|refusal| refusal.into_error(value.py()))?;
-    text.push_str(as_text(&json));
-    Ok(())
+/// - Whatever the Python code of a subclass, or `default`, raises.
+///
+/// `default` is that of `json.dumps`: it makes something else of a value of another type. `place`
+/// is what the value is called in messages, such as `$`. A key of a dict that is not a `str` leads
+/// to a `UserWarning`.
+pub(crate) fn encode<'py>(
+    value: &Bound<'py, PyAny>,
+    default: Option<&Bound<'py, PyAny>>,
+    place: &str,
+) -> PyResult<String> {
+    let json = Vec::with_capacity(CAPACITY);
+    let mut walk = Walk { json, default, converted_key: None };
+    write_value(value, None, &mut walk).map_err(|refusal| refusal.into_error(value.py(), place))?;
+    if let Some((steps, class)) = walk.converted_key {
+        warn_of_key(value.py(), &format!("{place}{steps}"), &class)?;
+    }
+    Ok(String::from_utf8(walk.json).expect("only whole characters are written"))
+}
+
+/// Warns of a key that comes back as a `str`.
+fn warn_of_key(py: Python<'_>, place: &str, class: &str) -> PyResult<()> {
+    static WARN: PyOnceLock<Py<PyAny>> = PyOnceLock::new();
+    WARN.import(py, "aiokv._warnings", "warn_of_key")?.call1((place, class)).map(drop)
+}
+
+/// What a walk has written and where it is to go.
+struct Walk<'a, 'py> {
+    json: Vec<u8>,
+    default: Option<&'a Bound<'py, PyAny>>,
+    /// The place of the first dict with a key that is not a `str`, and the class of the key.
+    converted_key: Option<(String, String)>,
 }
 
 /// Appends the JSON text of a `str` to `text`: in quotes, with escapes where JSON needs them.
@@ -66,11 +92,12 @@ fn as_text(json: &[u8]) -> &str {
 /// The outcome of a step of the walk. The error is boxed to keep the good path narrow.
 type Walked<T = ()> = Result<T, Box<Refusal>>;
 
-fn write_value(
-    value: &Bound<'_, PyAny>,
-    parent: Option<&Level<'_, '_>>,
-    json: &mut Vec<u8>,
+fn write_value<'py>(
+    value: &Bound<'py, PyAny>,
+    parent: Option<&Level<'_, 'py>>,
+    walk: &mut Walk<'_, 'py>,
 ) -> Walked {
+    let json = &mut walk.json;
     if let Ok(string) = value.cast::<PyString>() {
         write_string(string, json)?;
     } else if value.is_none() {
@@ -83,11 +110,14 @@ fn write_value(
     } else if let Ok(float) = value.cast::<PyFloat>() {
         write_float(float, json)?;
     } else if let Ok(dict) = value.cast::<PyDict>() {
-        write_dict(dict, &Level::enter(value, parent)?, json)?;
+        write_dict(dict, &Level::enter(value, parent)?, walk)?;
     } else if let Ok(list) = value.cast::<PyList>() {
-        write_list(list.as_sequence(), &Level::enter(value, parent)?, json)?;
+        write_list(list.as_sequence(), &Level::enter(value, parent)?, walk)?;
     } else if let Ok(tuple) = value.cast::<PyTuple>() {
-        write_list(tuple.as_sequence(), &Level::enter(value, parent)?, json)?;
+        write_list(tuple.as_sequence(), &Level::enter(value, parent)?, walk)?;
+    } else if let Some(default) = walk.default {
+        let level = Level::convert(value, parent)?;
+        write_value(&default.call1((value,))?, Some(&level), walk)?;
     } else {
         return Err(refuse_type(value).into());
     }
@@ -95,10 +125,10 @@ fn write_value(
 }
 
 /// Writes a list or tuple.
-fn write_list(
-    sequence: &Bound<'_, PySequence>,
-    level: &Level<'_, '_>,
-    json: &mut Vec<u8>,
+fn write_list<'py>(
+    sequence: &Bound<'py, PySequence>,
+    level: &Level<'_, 'py>,
+    walk: &mut Walk<'_, 'py>,
 ) -> Walked {
     let listed;
     let items = if sequence.is_exact_instance_of::<PyList>()
@@ -112,44 +142,58 @@ fn write_list(
     };
     let changed = || PyRuntimeError::new_err("the list changed while it was being stored");
     let length = items.len()?;
-    json.push(b'[');
+    walk.json.push(b'[');
     for index in 0..length {
         if index > 0 {
-            json.extend_from_slice(b", ");
+            walk.json.extend_from_slice(b", ");
         }
         let item = items.get_item(index).map_err(|_| changed())?;
-        write_value(&item, Some(level), json)
+        level.at.set(Step::Index(index));
+        write_value(&item, Some(level), walk)
             .map_err(|refusal| refusal.inside(format!("[{index}]")))?;
     }
     if items.len()? != length {
         return Err(changed().into());
     }
-    json.push(b']');
+    walk.json.push(b']');
     Ok(())
 }
 
-fn write_dict(dict: &Bound<'_, PyDict>, level: &Level<'_, '_>, json: &mut Vec<u8>) -> Walked {
+fn write_dict<'py>(
+    dict: &Bound<'py, PyDict>,
+    level: &Level<'_, 'py>,
+    walk: &mut Walk<'_, 'py>,
+) -> Walked {
     let entries = Entries::of(dict)?;
     let mut own_characters = true;
     let mut separator: &[u8] = b"";
-    json.push(b'{');
+    walk.json.push(b'{');
     entries.visit(|key, value| {
-        json.extend_from_slice(separator);
+        walk.json.extend_from_slice(separator);
         separator = b", ";
-        let key_start = json.len();
-        own_characters &= write_key(key, json)? == Spelling::OwnCharacters;
-        let key_end = json.len();
-        json.extend_from_slice(b": ");
-        write_value(value, Some(level), json)
-            .map_err(|refusal| refusal.inside(key_step(as_text(&json[key_start..key_end]))))
+        let key_start = walk.json.len();
+        let spelling = write_key(key, &mut walk.json)?;
+        own_characters &= spelling == Spelling::OwnCharacters;
+        let key_end = walk.json.len();
+        if spelling == Spelling::Converted && walk.converted_key.is_none() && !is_str(key) {
+            walk.converted_key = Some((level.steps(&walk.json), type_name(key)));
+        }
+        level.at.set(Step::Key(key_start, key_end));
+        walk.json.extend_from_slice(b": ");
+        write_value(value, Some(level), walk)
+            .map_err(|refusal| refusal.inside(key_step(as_text(&walk.json[key_start..key_end]))))
     })?;
-    json.push(b'}');
+    walk.json.push(b'}');
     if own_characters {
         // A dict cannot hold the same `str` twice.
         Ok(())
     } else {
         refuse_same_keys(&entries)
     }
+}
+
+fn is_str(key: &Bound<'_, PyAny>) -> bool {
+    key.is_instance_of::<PyString>()
 }
 
 /// How a `str` or a key was spelled.
@@ -269,16 +313,56 @@ fn refuse_non_finite(number: f64) -> PyResult<()> {
     Err(PyValueError::new_err(format!("cannot store {number}: the file would not be JSON")))
 }
 
-/// A container on the way from the root of the value down to where the walk is.
+/// A container on the way from the root of the value down to where the walk is, or a value on this
+/// way of which `default` makes something else.
 struct Level<'a, 'py> {
     container: &'a Bound<'py, PyAny>,
     parent: Option<&'a Level<'a, 'py>>,
     depth: usize,
+    conversions: usize,
+    /// Where in the container the walk is.
+    at: Cell<Step>,
+}
+
+/// A step into a container.
+#[derive(Clone, Copy)]
+enum Step {
+    None,
+    Index(usize),
+    /// The key whose JSON text is between these positions of what was written.
+    Key(usize, usize),
 }
 
 impl<'a, 'py> Level<'a, 'py> {
     /// Steps down into `container`, unless that leads in a circle or too deep.
     fn enter(
+        container: &'a Bound<'py, PyAny>,
+        parent: Option<&'a Level<'a, 'py>>,
+    ) -> PyResult<Self> {
+        let level = Self::below(container, parent)?;
+        let depth = level.depth + 1;
+        if depth > MAX_DEPTH {
+            return Err(PyValueError::new_err(format!(
+                "lists and dicts are nested more than {MAX_DEPTH} deep"
+            )));
+        }
+        Ok(Self { depth, ..level })
+    }
+
+    /// Goes on with what `default` makes of `value`, unless that leads in a circle or never ends.
+    fn convert(value: &'a Bound<'py, PyAny>, parent: Option<&'a Level<'a, 'py>>) -> PyResult<Self> {
+        let level = Self::below(value, parent)?;
+        let conversions = level.conversions + 1;
+        if conversions > MAX_DEPTH {
+            return Err(PyValueError::new_err(format!(
+                "`default` returns something that JSON does not have, again and again: {}",
+                type_name(value)
+            )));
+        }
+        Ok(Self { conversions, ..level })
+    }
+
+    fn below(
         container: &'a Bound<'py, PyAny>,
         parent: Option<&'a Level<'a, 'py>>,
     ) -> PyResult<Self> {
@@ -288,13 +372,22 @@ impl<'a, 'py> Level<'a, 'py> {
                 type_name(container)
             )));
         }
-        let depth = parent.map_or(1, |level| level.depth + 1);
-        if depth > MAX_DEPTH {
-            return Err(PyValueError::new_err(format!(
-                "lists and dicts are nested more than {MAX_DEPTH} deep"
-            )));
-        }
-        Ok(Self { container, parent, depth })
+        let depth = parent.map_or(0, |level| level.depth);
+        let conversions = parent.map_or(0, |level| level.conversions);
+        Ok(Self { container, parent, depth, conversions, at: Cell::new(Step::None) })
+    }
+
+    /// The steps from the root to this container, as in `.history[3]`. `json` is what was written.
+    fn steps(&self, json: &[u8]) -> String {
+        let mut steps: Vec<_> = successors(self.parent, |level| level.parent)
+            .map(|level| match level.at.get() {
+                Step::None => String::new(),
+                Step::Index(index) => format!("[{index}]"),
+                Step::Key(start, end) => key_step(as_text(&json[start..end])),
+            })
+            .collect();
+        steps.reverse();
+        steps.concat()
     }
 }
 
@@ -375,8 +468,9 @@ impl Refusal {
         self
     }
 
-    /// The error for the caller, with the place in front of its message.
-    fn into_error(self, py: Python<'_>) -> PyErr {
+    /// The error for the caller, with the place in front of its message. `root` is what the value
+    /// is called.
+    fn into_error(self, py: Python<'_>, root: &str) -> PyErr {
         let class = self.error.get_type(py);
         let takes_a_message = class.is(py.get_type::<PyTypeError>())
             || class.is(py.get_type::<PyValueError>())
@@ -385,7 +479,7 @@ impl Refusal {
             // Other classes come from the user's own code and may be made of anything.
             return self.error;
         }
-        let mut message = String::from("$");
+        let mut message = String::from(root);
         message.extend(self.steps.into_iter().rev());
         message.push_str(": ");
         message.push_str(&self.error.value(py).to_string());
@@ -412,6 +506,9 @@ fn refuse_type(value: &Bound<'_, PyAny>) -> PyErr {
         let name = class.cast::<PyType>().ok()?.fully_qualified_name().ok()?;
         what_to_store_instead(name.to_str().ok()?)
     });
+    let is_dataclass =
+        || value.get_type().hasattr(intern!(value.py(), "__dataclass_fields__")).unwrap_or(false);
+    let advice = advice.or_else(|| is_dataclass().then_some("`dataclasses.asdict(value)`"));
     if let Some(advice) = advice {
         message.push_str("; store ");
         message.push_str(advice);
@@ -433,6 +530,7 @@ fn what_to_store_instead(class: &str) -> Option<&'static str> {
         "uuid.UUID" | "pathlib.PurePath" | "pathlib._local.PurePath" => "`str(value)`",
         "enum.Enum" => "`value.value` or `value.name`",
         "coroutine" => "what `await` returns",
+        "pydantic.main.BaseModel" => "`value.model_dump(mode=\"json\")`",
         "numpy.generic" => "`value.item()`",
         "numpy.ndarray" => "`value.tolist()`",
         _ => return None,

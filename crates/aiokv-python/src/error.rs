@@ -21,7 +21,10 @@ pub(crate) fn exception(py: Python<'_>, error: &Error) -> PyErr {
             PyOSError::new_err((error.errno(), error.to_string(), path.clone().into_os_string()))
         }
         Error::Corrupt(corruption) => corrupt(py, corruption).unwrap_or_else(|error| error),
-        Error::NotANumber { .. } => PyTypeError::new_err(error.to_string()),
+        Error::NotANumber { key, found } => PyTypeError::new_err(format!(
+            "the value of {key:?} is not a number but of the type {}: {found}",
+            class_of(found)
+        )),
         Error::Refused { .. } | Error::Type { .. } => PyValueError::new_err(error.to_string()),
         _ => PyRuntimeError::new_err(error.to_string()),
     }
@@ -37,4 +40,17 @@ fn corrupt(py: Python<'_>, corruption: &Corruption) -> PyResult<PyErr> {
         None => class.call1((corruption.message(),))?,
     };
     Ok(PyErr::from_value(error))
+}
+
+/// The Python class of what a JSON text stands for.
+pub(crate) fn class_of(text: &str) -> &'static str {
+    match text.as_bytes().first() {
+        Some(b'"') => "str",
+        Some(b'[') => "list",
+        Some(b'{') => "dict",
+        Some(b't' | b'f') => "bool",
+        Some(b'n') => "NoneType",
+        _ if text.contains(['.', 'e', 'E', 'N', 'I']) => "float",
+        _ => "int",
+    }
 }

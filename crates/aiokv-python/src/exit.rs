@@ -5,8 +5,8 @@
 //! thread of the engine may use the interpreter any more, and the thread that starts an operation
 //! waits for the answer itself.
 
-use std::sync::Arc;
-use std::sync::mpsc::{self, RecvTimeoutError};
+use std::sync::mpsc::{self, Receiver, RecvTimeoutError};
+use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
 use aiokv::binding::{Operation, Outcome, Waiter, Wake, drain_all};
@@ -57,26 +57,36 @@ pub(crate) fn answer_now(
     store: &AioKv,
     operation: Operation,
 ) -> PyResult<Option<Result<Outcome, Error>>> {
-    let (sender, mut receiver) = mpsc::channel();
+    let (sender, receiver) = mpsc::channel();
     if let Err(error) = store.submit(operation, Box::new(Caller(sender))) {
         return Ok(Some(Err(error)));
     }
+    let receiver = Mutex::new(receiver);
     loop {
-        let received;
-        (received, receiver) = py.detach(move || (receiver.recv_timeout(SLICE), receiver));
-        match received {
-            Ok(answer) => return Ok(Some(answer)),
-            Err(RecvTimeoutError::Timeout) => {
-                py.check_signals()?;
-                if is_cancelled(py)? {
-                    return Ok(None);
-                }
-            }
-            Err(RecvTimeoutError::Disconnected) => {
-                return Err(PyRuntimeError::new_err(
-                    "the operation was given up without an answer",
-                ));
-            }
+        if let Some(answer) = receive(py, &receiver)? {
+            return Ok(Some(answer));
+        }
+        if is_cancelled(py)? {
+            return Ok(None);
+        }
+    }
+}
+
+/// Waits for an answer for a while, with the GIL released. `None` if it did not come.
+///
+/// # Errors
+///
+/// What a signal handler raises. The answer can be waited for again then.
+pub(crate) fn receive(
+    py: Python<'_>,
+    receiver: &Mutex<Receiver<Result<Outcome, Error>>>,
+) -> PyResult<Option<Result<Outcome, Error>>> {
+    let wait = || receiver.lock().unwrap_or_else(PoisonError::into_inner).recv_timeout(SLICE);
+    match py.detach(wait) {
+        Ok(answer) => Ok(Some(answer)),
+        Err(RecvTimeoutError::Timeout) => py.check_signals().map(|()| None),
+        Err(RecvTimeoutError::Disconnected) => {
+            Err(PyRuntimeError::new_err("the operation was given up without an answer"))
         }
     }
 }
@@ -94,7 +104,7 @@ fn is_cancelled(py: Python<'_>) -> PyResult<bool> {
 }
 
 /// The thread that started an operation and waits for its answer.
-struct Caller(mpsc::Sender<Result<Outcome, Error>>);
+pub(crate) struct Caller(pub(crate) mpsc::Sender<Result<Outcome, Error>>);
 
 impl Waiter for Caller {
     fn answer(self: Box<Self>, answer: Result<Outcome, Error>) -> Option<Arc<dyn Wake>> {

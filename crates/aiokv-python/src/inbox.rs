@@ -19,8 +19,10 @@ use pyo3::prelude::*;
 use pyo3::types::PyDict;
 use pyo3::{PyTraverseError, PyVisit};
 
-use crate::answer::{Answer, Answered, Awaited};
+use crate::answer::{Answered, Awaited};
+use crate::codec::Codec;
 use crate::dict_builder::{self, DictBuilder};
+use crate::reply::Answer;
 
 /// How long a step resolves futures.
 const STEP: Duration = Duration::from_millis(1);
@@ -100,11 +102,21 @@ pub(crate) fn resolve_whole(py: Python<'_>, answered: Answered) -> PyResult<()> 
     match answered.convert(py) {
         (awaited, Answer::Value(value)) => awaited.resolve(py, value),
         (awaited, Answer::Dict(snapshot)) => {
-            let mut builder = DictBuilder::new(py, snapshot);
-            let built = builder.step(py, None);
-            awaited.resolve(py, built.map(|_| builder.dict(py).into_any()))
+            let dict = whole_dict(py, &awaited.codec, snapshot);
+            awaited.resolve(py, dict)
         }
     }
+}
+
+/// Builds a dict at once, however large it is.
+pub(crate) fn whole_dict(
+    py: Python<'_>,
+    codec: &Py<Codec>,
+    snapshot: Snapshot,
+) -> PyResult<Py<PyAny>> {
+    let mut builder = DictBuilder::new(py, codec, snapshot);
+    builder.step(py, None)?;
+    Ok(builder.dict(py).into_any())
 }
 
 /// Whether a future needs no answer any more, for example because its task was cancelled.
@@ -158,7 +170,8 @@ impl Inbox {
         match answered.convert(py) {
             (awaited, Answer::Value(value)) => awaited.resolve(py, value),
             (awaited, Answer::Dict(snapshot)) if dict_builder::is_little(&snapshot) => {
-                self.build(py, awaited, DictBuilder::new(py, snapshot), None)
+                let builder = DictBuilder::new(py, &awaited.codec, snapshot);
+                self.build(py, awaited, builder, None)
             }
             (awaited, Answer::Dict(snapshot)) => {
                 self.contents().snapshots.push_back((awaited, snapshot));
@@ -207,7 +220,8 @@ impl Inbox {
         }
         let (awaited, snapshot) = contents.snapshots.pop_front()?;
         drop(contents);
-        Some((awaited, DictBuilder::new(py, snapshot)))
+        let builder = DictBuilder::new(py, &awaited.codec, snapshot);
+        Some((awaited, builder))
     }
 
     /// Drops some of the snapshots whose futures are done.
@@ -304,9 +318,7 @@ impl Steps {
         let waiting = waiting.chain(contents.snapshots.iter().map(|(awaited, _)| awaited));
         let waiting = waiting.chain(contents.building.iter().map(|(awaited, _)| awaited));
         for awaited in waiting {
-            visit.call(&awaited.event_loop)?;
-            visit.call(&awaited.future)?;
-            visit.call(&awaited.default)?;
+            awaited.traverse(&visit)?;
         }
         Ok(())
     }

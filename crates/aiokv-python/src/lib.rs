@@ -2,18 +2,23 @@
 //! the class that people import is in `python/aiokv`.
 
 mod answer;
+mod codec;
 mod decode;
 mod dict_builder;
 mod disposal;
 mod encode;
+mod entries;
 mod error;
 mod exit;
 mod fork;
+mod found;
 mod inbox;
 mod interpreter;
 mod logger;
+mod reply;
 mod store;
 mod thread_state;
+mod watch;
 
 use pyo3::prelude::*;
 
@@ -26,6 +31,11 @@ fn _aiokv(module: &Bound<'_, PyModule>) -> PyResult<()> {
     module.add("__version__", env!("CARGO_PKG_VERSION"))?;
     module.add("MAX_DEPTH", aiokv::MAX_DEPTH)?;
     module.add_class::<store::Store>()?;
+    module.add_class::<found::Found>()?;
+    module.add_class::<found::Listing>()?;
+    module.add_class::<entries::Entries>()?;
+    module.add_class::<entries::Changes>()?;
+    module.add_class::<watch::Watcher>()?;
     module.add("Pending", py.get_type::<store::Pending>())?;
     module.add_function(wrap_pyfunction!(exit::finish, module)?)?;
     module.add_function(wrap_pyfunction!(fork::before_fork, module)?)?;

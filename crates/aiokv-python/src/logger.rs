@@ -16,8 +16,8 @@ pub(crate) fn install(py: Python<'_>) -> PyResult<()> {
     Ok(())
 }
 
-/// Logs while the interpreter runs. The engine logs on its own threads only, which do not hold the
-/// GIL: see `thread_state`.
+/// Logs while the interpreter runs. The engine logs only on threads that do not hold the GIL: see
+/// `thread_state`.
 struct WhileRunning(Logger);
 
 impl Log for WhileRunning {

@@ -1,4 +1,5 @@
-//! How the threads of the engine, which Python did not start, use the interpreter.
+//! How threads that work for the engine use the interpreter: its own, which Python did not start,
+//! and those of a program while they serve a store themselves, without the GIL.
 //!
 //! They may use it only while it runs, and it must neither end nor fork while they do. A thread that
 //! takes the GIL too late does not get an error: the interpreter stops the thread for ever, or the
@@ -64,8 +65,13 @@ struct ThreadState {
     detached: *mut ffi::PyThreadState,
 }
 
-/// Keeps the state of this thread until the thread ends. For use inside `while_running`.
+/// Keeps the state of this thread until the thread ends, unless Python started the thread. For use
+/// inside `while_running`.
 pub(crate) fn keep() {
+    // SAFETY: It can be called without the GIL, and returns null on a thread without a state.
+    if !unsafe { ffi::PyGILState_GetThisThreadState() }.is_null() {
+        return;
+    }
     KEPT.with(|kept| {
         kept.get_or_init(|| {
             // SAFETY: The interpreter is running. The outermost `Ensure` creates the state; it is

@@ -11,8 +11,11 @@ pub use crate::engine::fork;
 pub use crate::files::{Disk, storage};
 #[cfg(fuzzing)]
 pub use crate::format::json_file::reencode;
+pub use crate::json::time::stored_time;
 pub use crate::json::{Entry, decode_string};
-pub use crate::queue::{Change, Condition, Key, Operation, Outcome, Waiter, Wake, Write, Written};
+pub use crate::queue::{
+    Change, Changed, Condition, Key, Operation, Outcome, Waiter, Wake, Write, Written,
+};
 pub use crate::state::{Snapshot, SnapshotPart};
 pub use crate::writer::Next;
 
@@ -21,6 +24,19 @@ use crate::error::Result;
 use crate::options::Options;
 use crate::queue::{Queue, Submission};
 use crate::writer::{Memory, Writer};
+
+/// What [`AioKv::cooldown`](crate::AioKv::cooldown) decides at the time `now`, when it finds the
+/// text `found`: how many seconds to wait, and the text that is to be stored, if it changes. `None`
+/// if `found` is no time or list of times.
+pub fn cooldown(
+    found: Option<&str>,
+    now: f64,
+    window: f64,
+    uses: usize,
+) -> Option<(f64, Option<String>)> {
+    let decision = crate::store::cooldown(found, now, window, uses)?;
+    Some((decision.wait, decision.store))
+}
 
 /// A store that is served by whoever calls [`Stepped::step`]: no thread, and no sharing with other
 /// stores of the process.

@@ -79,6 +79,19 @@ pub enum Error {
         holder: Option<u32>,
     },
 
+    /// Other changes of the same keys were faster than this one, again and again.
+    #[error("gave up after {attempts} attempts, because other changes were faster each time")]
+    Conflict {
+        /// How often it was tried.
+        attempts: usize,
+    },
+
+    /// A transaction read something that was not at hand. Never seen outside of the function of a
+    /// transaction, which has to return it.
+    #[doc(hidden)]
+    #[error("the transaction has to be run again")]
+    NotFetched,
+
     /// The operation was not answered: a bug in aiokv. It may have happened or not. Later
     /// operations of the store work.
     #[error("the writer of `{}` stopped unexpectedly", path.display())]

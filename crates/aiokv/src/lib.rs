@@ -31,6 +31,7 @@ compile_error!("aiokv needs a Unix system: it locks files and replaces them whil
 
 #[doc(hidden)]
 pub mod binding;
+pub mod blocking;
 mod engine;
 mod error;
 mod files;
@@ -45,7 +46,7 @@ mod writer;
 pub use error::{Corruption, Damaged, Error, Result};
 pub use json::text::MAX_DEPTH;
 pub use options::{Journal, Options};
-pub use store::AioKv;
+pub use store::{AioKv, Transaction, Watch, WatchedChange};
 
 /// The README's examples are tests too.
 #[cfg(doctest)]

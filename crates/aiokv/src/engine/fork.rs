@@ -12,7 +12,7 @@
 use std::cell::RefCell;
 use std::sync::RwLockWriteGuard;
 
-use super::{gate, pool, registry};
+use super::{gate, notify, pool, registry};
 
 thread_local! {
     static GATE: RefCell<Option<RwLockWriteGuard<'static, ()>>> = const { RefCell::new(None) };
@@ -37,5 +37,6 @@ pub fn after_in_child() {
     gate::begin_generation();
     pool::forget();
     registry::forget();
+    notify::forget();
     GATE.take();
 }

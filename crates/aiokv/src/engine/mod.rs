@@ -10,8 +10,11 @@
 
 pub mod fork;
 mod gate;
+mod notify;
+mod ordered;
 mod pool;
 mod registry;
 mod served;
 
-pub(crate) use registry::{Handle, all};
+pub(crate) use gate::work;
+pub(crate) use registry::{Handle, Watching, all};

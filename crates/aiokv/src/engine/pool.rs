@@ -9,7 +9,7 @@
 //! All signals are blocked in these threads, so that a handler of the program runs in a thread of
 //! the program.
 
-use std::collections::{BTreeMap, HashMap, VecDeque};
+use std::collections::VecDeque;
 use std::io;
 use std::panic::{self, AssertUnwindSafe};
 use std::sync::atomic::Ordering;
@@ -18,9 +18,10 @@ use std::thread::{self, Thread};
 use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
 
 use super::gate;
+use super::ordered::Ordered;
 use super::served::Engine;
 use crate::error::{Error, Result};
-use crate::queue::Submission;
+use crate::queue::{Operation, Outcome, Submission, Waiter, Wake};
 use crate::writer::{LockWait, Next};
 
 /// How many threads there are at most.
@@ -65,12 +66,6 @@ struct Pool {
     threads: usize,
 }
 
-/// Engines in some order, each once.
-struct Ordered<K> {
-    engines: BTreeMap<(K, u64), Arc<Engine>>,
-    keys: HashMap<u64, K>,
-}
-
 /// What a thread has to do.
 enum Task {
     Serve(Arc<Engine>),
@@ -93,6 +88,52 @@ pub(super) fn submit(engine: &Arc<Engine>, submission: Submission) -> Result<()>
         pool.put_to_work(Arc::clone(engine));
     }
     Ok(())
+}
+
+/// Queues an operation, and serves the engine on this thread if it was at rest, at least until
+/// `is_answered` says so: handing over to another thread and back costs more than most operations.
+/// This thread must not hold a lock that a waiter needs to take its answer.
+///
+/// # Errors
+///
+/// As [`submit`].
+pub(super) fn submit_and_serve(
+    engine: &Arc<Engine>,
+    submission: Submission,
+    is_answered: impl Fn() -> bool,
+) -> Result<()> {
+    let was_at_rest = {
+        let _work = gate::work();
+        let mut pool = pool();
+        let was_at_rest = engine.queue.push(submission);
+        if was_at_rest {
+            pool.timers.remove(engine);
+            pool.open.remove(engine);
+            pool.serving.push(Arc::clone(engine));
+        }
+        was_at_rest
+    };
+    if was_at_rest {
+        serve_through_panics(engine, is_answered);
+    }
+    Ok(())
+}
+
+/// Lets an engine look whether another process has changed something.
+pub(super) fn look(engine: &Arc<Engine>) {
+    let look = Operation::Read(Box::default());
+    let submission = Submission::new(look, Box::new(Unheard), Arc::default(), Instant::now());
+    // Without a thread nothing can be done.
+    let _: Result<()> = submit(engine, submission);
+}
+
+/// Takes an answer that nothing depends on. The watchers of the store are told of an error.
+struct Unheard;
+
+impl Waiter for Unheard {
+    fn answer(self: Box<Self>, _answer: Result<Outcome>) -> Option<Arc<dyn Wake>> {
+        None
+    }
 }
 
 /// Lets an engine end that is not registered any more: what it still has to do is done if it can
@@ -205,6 +246,10 @@ impl Pool {
     /// Lets an engine rest, until some time at most.
     fn rest(&mut self, engine: &Arc<Engine>, due: Option<Instant>, has_open_files: bool) {
         if let Some(due) = due {
+            if self.threads == 0 {
+                // If it cannot be started, the next operation of any store does it.
+                let _ = self.start_thread();
+            }
             let is_first = self.timers.first().is_none_or(|first| due < first);
             self.timers.insert(due, engine);
             // An idle thread sleeps until the time that came first before.
@@ -238,13 +283,8 @@ fn work() {
         };
         match task {
             Task::Serve(engine) => {
-                // The writer, or the waker of a program, has a bug. Other stores go on.
-                while panic::catch_unwind(AssertUnwindSafe(|| serve(&engine))).is_err() {
-                    let _work = gate::work();
-                    engine.replace_writer();
-                }
+                serve_through_panics(&engine, || false);
                 let _work = gate::work();
-                pool().serving.retain(|other| !Arc::ptr_eq(other, &engine));
                 drop(engine);
                 idle_since = Instant::now();
             }
@@ -267,9 +307,20 @@ fn work() {
     }
 }
 
-/// Serves an engine until there is nothing to do. Whenever the gate may let a fork in, the writer is
-/// in its slot.
-fn serve(engine: &Arc<Engine>) {
+/// Serves an engine as [`serve`] does. If the writer, or the waker of a program, has a bug, the
+/// operations after it and other stores go on.
+fn serve_through_panics(engine: &Arc<Engine>, hand_over: impl Fn() -> bool) {
+    while panic::catch_unwind(AssertUnwindSafe(|| serve(engine, &hand_over))).is_err() {
+        let _work = gate::work();
+        engine.replace_writer();
+    }
+    let _work = gate::work();
+    pool().serving.retain(|other| !Arc::ptr_eq(other, engine));
+}
+
+/// Serves an engine until there is nothing to do, or until `hand_over` says that another thread
+/// should. Whenever the gate may let a fork in, the writer is in its slot.
+fn serve(engine: &Arc<Engine>, hand_over: impl Fn() -> bool) {
     let mut is_ending = false;
     loop {
         let _work = gate::work();
@@ -279,6 +330,10 @@ fn serve(engine: &Arc<Engine>) {
             writer.close_files(wall_clock());
         }
         let due = match writer.step(Instant::now()) {
+            Next::Again if hand_over() => {
+                drop(slot);
+                return pool().put_to_work(Arc::clone(engine));
+            }
             Next::Again => continue,
             Next::Retry(pause) => Instant::now().checked_add(pause),
             Next::Idle(due) => due,
@@ -307,6 +362,10 @@ fn serve(engine: &Arc<Engine>) {
             drop((pool, slot));
             return (engine.at_rest)(engine);
         }
+        if hand_over() {
+            drop(slot);
+            return pool.put_to_work(Arc::clone(engine));
+        }
     }
 }
 
@@ -328,7 +387,7 @@ fn open_stores_max() -> usize {
 
 /// Does something with all signals blocked in this thread. A thread that is started meanwhile
 /// inherits that.
-fn without_signals<T>(work: impl FnOnce() -> T) -> T {
+pub(super) fn without_signals<T>(work: impl FnOnce() -> T) -> T {
     use nix::sys::signal::{SigSet, SigmaskHow};
     // Neither call can fail for a set of all signals.
     let before = SigSet::all().thread_swap_mask(SigmaskHow::SIG_BLOCK);
@@ -337,41 +396,4 @@ fn without_signals<T>(work: impl FnOnce() -> T) -> T {
         let _ = before.thread_set_mask();
     }
     done
-}
-
-impl<K> Default for Ordered<K> {
-    fn default() -> Self {
-        Self { engines: BTreeMap::new(), keys: HashMap::new() }
-    }
-}
-
-impl<K: Ord + Copy> Ordered<K> {
-    fn len(&self) -> usize {
-        self.keys.len()
-    }
-
-    /// The first key.
-    fn first(&self) -> Option<K> {
-        self.engines.first_key_value().map(|((key, _), _)| *key)
-    }
-
-    fn insert(&mut self, key: K, engine: &Arc<Engine>) {
-        self.remove(engine);
-        self.keys.insert(engine.id, key);
-        self.engines.insert((key, engine.id), Arc::clone(engine));
-    }
-
-    fn remove(&mut self, engine: &Engine) {
-        if let Some(key) = self.keys.remove(&engine.id) {
-            self.engines.remove(&(key, engine.id));
-        }
-    }
-
-    /// Takes out the first engine if its key is one of those.
-    fn pop_first_if(&mut self, is_one: impl FnOnce(K) -> bool) -> Option<Arc<Engine>> {
-        self.first().filter(|key| is_one(*key))?;
-        let ((_, id), engine) = self.engines.pop_first()?;
-        self.keys.remove(&id);
-        Some(engine)
-    }
 }

@@ -10,11 +10,13 @@ use std::sync::atomic::Ordering;
 use std::sync::{Arc, LazyLock, Mutex, MutexGuard};
 
 use super::served::{Engine, Name};
-use super::{gate, pool};
+use super::{gate, notify, pool};
 use crate::error::Result;
+use crate::files::Place;
 use crate::files::storage::Storage;
 use crate::json::Entry;
 use crate::queue::Submission;
+use crate::writer::Watcher;
 
 static REGISTRY: LazyLock<Mutex<HashMap<Name, Registered>>> = LazyLock::new(Mutex::default);
 
@@ -22,6 +24,11 @@ struct Registered {
     engine: Arc<Engine>,
     handles: usize,
 }
+
+/// Lets an engine notice what other processes change.
+pub(crate) struct Watching(
+    #[expect(dead_code, reason = "it is there to be dropped")] notify::Notified,
+);
 
 /// Keeps an engine alive.
 pub(crate) struct Handle(Arc<Engine>);
@@ -59,6 +66,36 @@ impl Handle {
             return None;
         }
         self.0.memory.get(key)
+    }
+
+    /// A second handle to the same engine.
+    pub(crate) fn another(&self) -> Self {
+        if self.is_of_this_process() {
+            let mut registry = registry();
+            let registered = registry.get_mut(&self.0.name);
+            registered.expect("an engine with a handle is registered").handles += 1;
+        }
+        Self(Arc::clone(&self.0))
+    }
+
+    /// Queues an operation and carries it out on this thread, if no other thread is at work.
+    pub(crate) fn submit_and_serve(
+        &self,
+        submission: Submission,
+        is_answered: impl Fn() -> bool,
+    ) -> Result<()> {
+        pool::submit_and_serve(&self.0, submission, is_answered)
+    }
+
+    /// Lets the engine notice what other processes change, while the result exists.
+    pub(crate) fn notify(&self) -> Result<Watching> {
+        let place = Place::resolve(Arc::clone(&self.0.storage), self.0.path())?;
+        notify::notify(&self.0, &place.file, &place.journal).map(Watching)
+    }
+
+    /// Adds a watcher of the store.
+    pub(crate) fn watch(&self, watcher: &Arc<Watcher>) {
+        self.0.memory.watchers.add(watcher);
     }
 
     /// Queues an operation.

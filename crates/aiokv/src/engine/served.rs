@@ -22,7 +22,7 @@ pub(super) struct Engine {
     pub(super) generation: u32,
     pub(super) queue: Arc<Queue>,
     pub(super) memory: Arc<Memory>,
-    storage: Arc<dyn Storage>,
+    pub(super) storage: Arc<dyn Storage>,
     /// The writer, until the engine ends. Only threads of the pool lock it, behind the gate.
     writer: Mutex<Option<Box<Writer>>>,
     /// No store uses the engine any more, so nothing will be submitted unless one comes.
@@ -65,6 +65,11 @@ impl Engine {
     /// Frees what memory holds.
     pub(super) fn free_memory(&self) {
         self.memory.replace(State::default(), Look::Impossible);
+    }
+
+    /// Whether memory holds the newest state. Looks at metadata only.
+    pub(super) fn is_current(&self) -> bool {
+        self.memory.is_current()
     }
 
     /// The path of the file as it was given.

@@ -7,6 +7,7 @@ pub(crate) mod entry;
 pub(crate) mod finite;
 pub(crate) mod number;
 pub(crate) mod text;
+pub(crate) mod time;
 pub(crate) mod value;
 
 pub(crate) use entry::Block;

@@ -9,7 +9,7 @@ mod order;
 mod submission;
 mod sync;
 
-pub use operation::{Change, Condition, Key, Operation, Outcome, Write, Written};
+pub use operation::{Change, Changed, Condition, Key, Operation, Outcome, Write, Written};
 pub(crate) use order::Queue;
 pub(crate) use submission::Submission;
 pub use submission::{Waiter, Wake};

@@ -1,6 +1,8 @@
 //! What a store can be asked to do, and what it answers: data, evaluated by [`crate::state`] on
 //! the newest state, under the lock of the file.
 
+use std::borrow::Cow;
+
 use crate::json::Entry;
 use crate::state::Snapshot;
 
@@ -14,9 +16,24 @@ pub enum Operation {
     Read(Box<[Key]>),
     /// The entries whose keys start with this prefix, at one moment.
     ReadPrefix(Key),
+    /// The entries of some keys, and those whose keys start with some prefixes, all at one moment.
+    Survey {
+        /// The keys.
+        keys: Box<[Key]>,
+        /// The prefixes.
+        prefixes: Box<[Key]>,
+    },
     /// Writes to some keys. If the condition of one of them does not hold, none of them happens.
     /// Conditions and changes are evaluated in their order, each on what those before it left.
     Write(Box<[Write]>),
+    /// Deletes the keys that start with a prefix, or those of them whose value is a time before
+    /// another one, in seconds since 1970. Answered with what was there.
+    DeletePrefix {
+        /// What the keys start with.
+        prefix: Key,
+        /// Keys whose value is a later time, or no time, stay.
+        older_than: Option<f64>,
+    },
     /// Deletes everything and removes the file. Needs no readable file.
     Clear,
     /// Waits until the state file alone holds everything.
@@ -45,6 +62,8 @@ pub enum Condition {
     Present,
     /// A value with exactly this text.
     Exactly(Box<str>),
+    /// The keys that start with the key of the write are these, with these values.
+    Lists(Snapshot),
 }
 
 /// What happens to one key.
@@ -54,6 +73,8 @@ pub enum Change {
     Set(Entry),
     /// The key is deleted, if it is there.
     Delete(Key),
+    /// Nothing. The write is there for its condition.
+    Keep(Key),
     /// The value of `amount` is added to the number that is there, or to `initial` if nothing is.
     /// Both are the text of a JSON number.
     Add {
@@ -71,7 +92,15 @@ pub enum Outcome {
     Read(Box<[Option<Entry>]>),
     /// To [`Operation::ReadPrefix`].
     Snapshot(Snapshot),
-    /// To [`Operation::Write`]: what was there before and after each write.
+    /// To [`Operation::Survey`].
+    Surveyed {
+        /// An entry, or none, for each key.
+        entries: Box<[Option<Entry>]>,
+        /// The entries for each prefix.
+        listings: Box<[Snapshot]>,
+    },
+    /// To [`Operation::Write`]: what was there before and after each write. To
+    /// [`Operation::DeletePrefix`]: the same for each key that was deleted.
     Written(Box<[Written]>),
     /// To [`Operation::Write`]: nothing changed, because a condition did not hold.
     Unmet {
@@ -80,8 +109,21 @@ pub enum Outcome {
         /// What is there.
         found: Option<Entry>,
     },
+    /// To a watcher.
+    Changes(Box<[Changed]>),
     /// To everything else.
     Done,
+}
+
+/// A change that a watcher is told of.
+#[derive(Debug, Clone)]
+pub struct Changed {
+    /// The key.
+    pub key: Key,
+    /// The entry before.
+    pub before: Option<Entry>,
+    /// The entry after.
+    pub after: Option<Entry>,
 }
 
 /// What a write did to its key.
@@ -96,7 +138,7 @@ pub struct Written {
 impl Operation {
     /// Whether it may change what the store holds.
     pub fn is_write(&self) -> bool {
-        matches!(self, Self::Write(_) | Self::Clear)
+        matches!(self, Self::Write(_) | Self::DeletePrefix { .. } | Self::Clear)
     }
 }
 
@@ -107,10 +149,10 @@ impl Write {
     }
 
     /// The key that is changed.
-    pub fn key(&self) -> std::borrow::Cow<'_, [u8]> {
+    pub fn key(&self) -> Cow<'_, [u8]> {
         match &self.change {
             Change::Set(entry) | Change::Add { amount: entry, .. } => entry.key(),
-            Change::Delete(key) => std::borrow::Cow::Borrowed(key),
+            Change::Delete(key) | Change::Keep(key) => Cow::Borrowed(key),
         }
     }
 }

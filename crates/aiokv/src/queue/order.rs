@@ -55,7 +55,7 @@ impl Queue {
                     *inner.keys.entry(self.hash(&write.key())).or_default() += 1;
                 }
             }
-            Operation::Clear => inner.everything += 1,
+            Operation::DeletePrefix { .. } | Operation::Clear => inner.everything += 1,
             _ => {}
         }
         if submission.operation.is_write() {
@@ -91,7 +91,7 @@ impl Queue {
                         inner.decide(self.hash(&write.key()));
                     }
                 }
-                Operation::Clear => inner.everything -= 1,
+                Operation::DeletePrefix { .. } | Operation::Clear => inner.everything -= 1,
                 _ => continue,
             }
             self.undecided.fetch_sub(1, Ordering::Release);

@@ -44,7 +44,11 @@ impl Submission {
 
     /// Whether it is a read that no earlier write can change.
     pub(crate) fn is_free_read(&self) -> bool {
-        !self.after_write && matches!(self.operation, Operation::Read(_) | Operation::ReadPrefix(_))
+        !self.after_write
+            && matches!(
+                self.operation,
+                Operation::Read(_) | Operation::ReadPrefix(_) | Operation::Survey { .. }
+            )
     }
 }
 

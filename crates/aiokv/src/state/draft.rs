@@ -3,12 +3,16 @@
 //! The state is left alone. Each operation sees what those before it left, and takes effect as a
 //! whole or not at all; one that fails does not stop the batch.
 
+use std::collections::BTreeMap;
+
 use crate::error::{Error, Result};
+use crate::json::time::stored_time;
 use crate::json::{Entry, number};
 use crate::queue::operation::{Change, Condition, Operation, Outcome, Write, Written};
 use crate::state::index::Index;
 use crate::state::map::State;
 use crate::state::record::{KeyChange, Record};
+use crate::state::slots::Slots;
 use crate::state::snapshot::Snapshot;
 
 /// A state with changes that are not on disk yet.
@@ -37,9 +41,14 @@ impl<'state> Draft<'state> {
             Operation::Read(keys) => {
                 Ok(Outcome::Read(keys.iter().map(|key| self.get(key).cloned()).collect()))
             }
-            Operation::ReadPrefix(prefix) => {
-                Ok(Outcome::Snapshot(self.snapshot().with_prefix(prefix)))
+            Operation::ReadPrefix(prefix) => Ok(Outcome::Snapshot(self.snapshot_of(prefix))),
+            Operation::DeletePrefix { prefix, older_than } => {
+                Ok(self.delete_prefix(prefix, *older_than))
             }
+            Operation::Survey { keys, prefixes } => Ok(Outcome::Surveyed {
+                entries: keys.iter().map(|key| self.get(key).cloned()).collect(),
+                listings: prefixes.iter().map(|prefix| self.snapshot_of(prefix)).collect(),
+            }),
             Operation::Write(writes) => self.write(writes),
             Operation::Clear => {
                 self.clear();
@@ -73,6 +82,50 @@ impl<'state> Draft<'state> {
         self.state.snapshot_with(&self.record)
     }
 
+    /// The entries whose keys start with a prefix.
+    fn snapshot_of(&self, prefix: &[u8]) -> Snapshot {
+        if prefix.is_empty() {
+            return self.snapshot();
+        }
+        let mut slots = Slots::default();
+        for entry in self.entries_of(prefix).into_values() {
+            slots.push(entry);
+        }
+        Snapshot::of(slots)
+    }
+
+    /// The entries whose keys start with a prefix, by their slots.
+    fn entries_of(&self, prefix: &[u8]) -> BTreeMap<u32, Entry> {
+        let mut entries = BTreeMap::new();
+        if !self.record.cleared() {
+            let found = self.state.with_prefix(prefix);
+            entries.extend(found.map(|(slot, entry)| (slot, entry.clone())));
+        }
+        for KeyChange { slot, after, .. } in self.record.changes() {
+            match after {
+                Some(entry) if entry.key().starts_with(prefix) => {
+                    entries.insert(*slot, entry.clone());
+                }
+                // The change of another key has another slot.
+                _ => drop(entries.remove(slot)),
+            }
+        }
+        entries
+    }
+
+    /// Deletes the keys with a prefix, or those of them whose value is a time before another one.
+    fn delete_prefix(&mut self, prefix: &[u8], older_than: Option<f64>) -> Outcome {
+        let is_old = |entry: &Entry| {
+            older_than.is_none_or(|limit| {
+                stored_time(entry.value_text()).is_some_and(|time| time < limit)
+            })
+        };
+        let entries = self.entries_of(prefix).into_values().filter(is_old);
+        let deleted = entries.map(|entry| self.change(&entry.key(), None)).collect();
+        self.end_group();
+        Outcome::Written(deleted)
+    }
+
     /// Ends the draft.
     pub(crate) fn finish(self) -> Record {
         self.record
@@ -98,6 +151,11 @@ impl<'state> Draft<'state> {
         let mut written = Vec::with_capacity(writes.len());
         for (index, write) in writes.iter().enumerate() {
             let key = write.key();
+            if let Condition::Lists(listed) = &write.condition
+                && self.snapshot_of(&key) != *listed
+            {
+                return Ok(Outcome::Unmet { index, found: None });
+            }
             let found = self.get(&key);
             if !holds(&write.condition, found) {
                 return Ok(Outcome::Unmet { index, found: found.cloned() });
@@ -105,6 +163,11 @@ impl<'state> Draft<'state> {
             let after = match &write.change {
                 Change::Set(entry) => Some(entry.clone()),
                 Change::Delete(_) => None,
+                Change::Keep(_) => {
+                    let found = found.cloned();
+                    written.push(Written { before: found.clone(), after: found });
+                    continue;
+                }
                 Change::Add { amount, initial } => Some(sum(found, amount, initial)?),
             };
             written.push(self.change(&key, after));
@@ -179,7 +242,7 @@ fn is_of_key(changes: &[KeyChange], position: u32, key: &[u8]) -> bool {
 
 fn holds(condition: &Condition, found: Option<&Entry>) -> bool {
     match (condition, found) {
-        (Condition::Anything, _) => true,
+        (Condition::Anything | Condition::Lists(_), _) => true,
         (Condition::Absent, found) => found.is_none(),
         (Condition::Present, found) => found.is_some(),
         (Condition::Exactly(text), Some(found)) => found.value_text() == &**text,
@@ -188,7 +251,7 @@ fn holds(condition: &Condition, found: Option<&Entry>) -> bool {
 }
 
 /// What a key has after [`Change::Add`].
-fn sum(found: Option<&Entry>, amount: &Entry, initial: &str) -> Result<Entry> {
+pub(crate) fn sum(found: Option<&Entry>, amount: &Entry, initial: &str) -> Result<Entry> {
     let augend = found.map_or(initial, Entry::value_text);
     let addend = amount.value_text();
     if let Some(sum) = number::add(augend, addend) {
@@ -403,6 +466,25 @@ mod tests {
     }
 
     #[test]
+    fn a_write_may_depend_on_what_a_prefix_lists() {
+        let state = State::default();
+        let mut draft = Draft::new(&state);
+        assert!(is_written(write(&mut draft, [set("a:1", "1"), set("b", "2")])));
+        let listed = draft.snapshot_of(b"a:");
+        let if_unchanged = || {
+            let change = Change::Keep(b"a:".as_slice().into());
+            Write { condition: Condition::Lists(listed.clone()), change }
+        };
+        assert!(is_written(write(&mut draft, [if_unchanged(), set("b", "3")])));
+        for change in [set("a:1", "4"), set("a:2", "1"), delete("a:1")] {
+            let mut draft = Draft::new(&state);
+            assert!(is_written(write(&mut draft, [set("a:1", "1"), change])));
+            let outcome = write(&mut draft, [if_unchanged(), set("b", "3")]);
+            assert!(matches!(outcome, Ok(Outcome::Unmet { index: 0, found: None })));
+        }
+    }
+
+    #[test]
     fn lines_of_the_journal_become_groups_of_their_own() {
         let state = State::default();
         let mut draft = Draft::new(&state);
@@ -417,13 +499,14 @@ mod tests {
     /// What a store with few keys holds, as a plain list of keys and values in order.
     type List = Vec<(&'static str, String)>;
 
-    const KEYS: [&str; 5] = ["a", "b", "c", "d", "e"];
+    const KEYS: [&str; 5] = ["a", "ab", "b", "ba", "bb"];
+    const PREFIXES: [&str; 5] = ["a", "b", "ba", "x", ""];
 
     fn writes() -> impl Strategy<Value = Write> {
         let key = || prop::sample::select(&KEYS[..]);
         let value = || prop::sample::select(&["1", "2", "-1", "\"x\"", "0.5"][..]);
         let spelled = |key: &str, escaped: bool| match escaped {
-            true => format!("\\u{:04x}", key.as_bytes()[0]),
+            true => format!("\\u{:04x}{}", key.as_bytes()[0], &key[1..]),
             false => key.to_owned(),
         };
         let change = prop_oneof![
@@ -431,6 +514,7 @@ mod tests {
                 Change::Set(entry(&spelled(key, escaped), value))
             }),
             3 => key().prop_map(|key| Change::Delete(key.as_bytes().into())),
+            1 => key().prop_map(|key| Change::Keep(key.as_bytes().into())),
             3 => (key(), value(), value()).prop_map(|(key, amount, initial)| {
                 Change::Add { amount: entry(key, amount), initial: initial.into() }
             }),
@@ -447,6 +531,12 @@ mod tests {
     fn operations() -> impl Strategy<Value = Operation> {
         prop_oneof![
             12 => prop::collection::vec(writes(), 0..6).prop_map(|it| Operation::Write(it.into())),
+            2 => (prop::sample::select(&PREFIXES[..]), prop::option::of(0..3)).prop_map(
+                |(prefix, older_than)| Operation::DeletePrefix {
+                    prefix: prefix.as_bytes().into(),
+                    older_than: older_than.map(f64::from),
+                },
+            ),
             1 => Just(Operation::Clear),
         ]
     }
@@ -462,6 +552,7 @@ mod tests {
             Condition::Absent => found.is_none(),
             Condition::Present => found.is_some(),
             Condition::Exactly(text) => found.as_deref() == Some(text),
+            Condition::Lists(_) => unreachable!("a test of its own"),
         };
         let value = match &write.change {
             _ if !is_met => return None,
@@ -473,6 +564,7 @@ mod tests {
             Change::Add { amount, initial } => {
                 number::add(found.as_deref().unwrap_or(initial), amount.value_text())?
             }
+            Change::Keep(_) => return Some(()),
         };
         match at {
             Some(at) => list[at].1 = value,
@@ -508,6 +600,14 @@ mod tests {
         let happened = match operation {
             Operation::Write(writes) => {
                 writes.iter().all(|write| change_list(&mut changed, write).is_some())
+            }
+            Operation::DeletePrefix { prefix, older_than } => {
+                changed.retain(|(key, value)| {
+                    let time = value.parse::<f64>().ok();
+                    let is_old = |limit: &f64| time.is_some_and(|time| time < *limit);
+                    !key.as_bytes().starts_with(prefix) || !older_than.as_ref().is_none_or(is_old)
+                });
+                true
             }
             _ => {
                 changed.clear();
@@ -551,6 +651,11 @@ mod tests {
                     let is_done = matches!(outcome, Ok(Outcome::Written(_) | Outcome::Done));
                     prop_assert_eq!(is_done, happened, "{:?}", outcome);
                     assert_holds(&draft.snapshot(), |key| draft.get(key), &list);
+                    for prefix in PREFIXES {
+                        let found = lines(&draft.snapshot_of(prefix.as_bytes()));
+                        let listed = list.iter().filter(|it| it.0.starts_with(prefix));
+                        prop_assert_eq!(found.len(), listed.count());
+                    }
                 }
                 let record = draft.finish();
                 let replayed = state.snapshot_with(&replay(&state, &record));

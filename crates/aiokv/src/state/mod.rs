@@ -15,8 +15,9 @@ mod map;
 mod record;
 mod slots;
 mod snapshot;
+mod sorted;
 
-pub(crate) use draft::Draft;
+pub(crate) use draft::{Draft, sum};
 pub(crate) use map::State;
 pub(crate) use record::{KeyChange, Record};
 pub(crate) use snapshot::Loading;

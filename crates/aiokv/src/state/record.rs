@@ -91,7 +91,6 @@ impl KeyChange {
         self.entry().key_text()
     }
 
-    #[cfg(test)]
     /// The entry before; `None` if the key was not there.
     pub(crate) fn before(&self) -> Option<&Entry> {
         self.before.as_ref()

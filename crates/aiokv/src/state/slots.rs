@@ -43,11 +43,6 @@ impl Slots {
         self.end() as usize - self.live
     }
 
-    #[cfg(test)]
-    pub(super) fn chunks(&self) -> &[Arc<Chunk>] {
-        &self.chunks
-    }
-
     pub(super) fn into_chunks(self) -> Vec<Arc<Chunk>> {
         self.chunks
     }
@@ -55,6 +50,11 @@ impl Slots {
     /// The entries in order of insertion.
     pub(super) fn iter(&self) -> impl Iterator<Item = &Entry> {
         self.chunks.iter().flat_map(|chunk| chunk.iter()).flatten()
+    }
+
+    /// The numbers of the slots that hold an entry.
+    pub(super) fn numbers(&self) -> impl Iterator<Item = u32> {
+        (0..self.end()).filter(|slot| self.get(*slot).is_some())
     }
 
     /// The entry in a slot.

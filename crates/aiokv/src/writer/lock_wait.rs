@@ -88,8 +88,9 @@ impl LockWait {
         *state != State::Over
     }
 
-    /// Gives up for now.
-    pub(super) fn cancel(&self) {
+    /// Gives up for now. Says whether it is over: then there is no reason to keep the file open, which
+    /// may be one that lost its name.
+    pub(super) fn cancel(&self) -> bool {
         let mut state = self.state();
         match *state {
             State::Waiting => *state = State::Cancelled,
@@ -99,6 +100,7 @@ impl LockWait {
             }
             State::Cancelled | State::Over => {}
         }
+        *state == State::Over
     }
 
     /// Closes the file, in the child of a fork, where the thread does not exist.

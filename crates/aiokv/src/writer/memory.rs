@@ -8,6 +8,7 @@
 use std::io::ErrorKind;
 use std::sync::{Arc, RwLock, RwLockReadGuard, RwLockWriteGuard};
 
+use super::watchers::Watchers;
 use crate::files::storage::Metadata;
 use crate::files::{Handle, Place, Tail};
 use crate::json::Entry;
@@ -15,7 +16,11 @@ use crate::state::{Record, Snapshot, State};
 
 /// See the [module](self).
 #[derive(Default)]
-pub(crate) struct Memory(RwLock<Current>);
+pub(crate) struct Memory {
+    current: RwLock<Current>,
+    /// Who is told when the state changes.
+    pub(crate) watchers: Watchers,
+}
 
 #[derive(Default)]
 struct Current {
@@ -67,7 +72,7 @@ impl Look {
 impl Memory {
     /// The entry of a key, or `None` if memory does not hold the newest state.
     pub(crate) fn get(&self, key: &[u8]) -> Option<Option<Entry>> {
-        let current = self.0.try_read().ok()?;
+        let current = self.current.try_read().ok()?;
         current.look.is_current().then(|| current.state.get(key).cloned())
     }
 
@@ -96,10 +101,13 @@ impl Memory {
     /// released: it may be large.
     pub(crate) fn install(&self, record: Record, look: Look) {
         let mut guard = self.write();
-        let displaced = guard.state.install(record);
+        let (cleared, record) = guard.state.install(record);
         let old = std::mem::replace(&mut guard.look, look);
         drop(guard);
-        drop((displaced, old));
+        if self.watchers.any() {
+            self.watchers.add_changes(cleared.as_ref(), &record);
+        }
+        drop((cleared, record, old));
         self.compact();
     }
 
@@ -108,6 +116,9 @@ impl Memory {
         let mut guard = self.write();
         let old = std::mem::replace(&mut *guard, Current { state, look });
         drop(guard);
+        if self.watchers.any() {
+            self.with_state(|now| self.watchers.add_difference(&old.state, now));
+        }
         drop(old);
     }
 
@@ -122,11 +133,11 @@ impl Memory {
     }
 
     fn read(&self) -> RwLockReadGuard<'_, Current> {
-        self.0.read().expect(NOT_POISONED)
+        self.current.read().expect(NOT_POISONED)
     }
 
     fn write(&self) -> RwLockWriteGuard<'_, Current> {
-        self.0.write().expect(NOT_POISONED)
+        self.current.write().expect(NOT_POISONED)
     }
 }
 

@@ -11,6 +11,8 @@
 //! - [`refresh`]: memory is made to agree with the disk, under a lock;
 //! - [`checkpoint`]: the state file is brought up to date with its journal, in steps;
 //! - [`schedule`]: when that happens;
+//! - [`copy`]: a copy of the store in another file;
+//! - [`watchers`]: who is told of changes;
 //! - [`on_disk`], [`memory`]: what is on disk, and what memory holds of it.
 //!
 //! What serves a batch is this type. A server could stand in its place: operations and outcomes
@@ -19,6 +21,7 @@
 mod checkpoint;
 mod clear;
 mod commit;
+mod copy;
 mod lock_wait;
 mod memory;
 mod on_disk;
@@ -27,12 +30,15 @@ mod refresh;
 mod schedule;
 mod serve;
 mod waiting;
+mod watchers;
 
 use std::time::{Duration, Instant};
 
+pub(crate) use copy::Copy;
 pub(crate) use lock_wait::LockWait;
 pub(crate) use memory::{Look, Memory};
 pub(crate) use owned::Writer;
+pub(crate) use watchers::Watcher;
 
 /// What a step led to.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]

@@ -18,9 +18,12 @@ impl Writer {
         let refreshed = self
             .catch_up(locked)
             .and_then(|is_done| if is_done { Ok(()) } else { self.load(locked) });
-        match refreshed {
+        match &refreshed {
             Ok(()) => self.publish(),
-            Err(_) => self.forget(),
+            Err(error) => {
+                self.forget();
+                self.memory.watchers.add_error(error);
+            }
         }
         refreshed
     }
@@ -43,8 +46,12 @@ impl Writer {
             let problem = "it continues a state file, but there is none".to_owned();
             let (journal, state) = (files.place.journal.clone(), files.place.file.clone());
             self.forget();
-            return Err(Corruption::misfit(&journal, &state, problem).into());
+            let error = Corruption::misfit(&journal, &state, problem).into();
+            self.memory.watchers.add_error(&error);
+            return Err(error);
         }
+        // A checkpoint under way is based on what is not there any more, and its lock of the temporary
+        // file would keep others from creating a state file.
         self.checkpoint = None;
         if !matches!(self.disk, OnDisk::Missing) {
             self.disk = OnDisk::Missing;

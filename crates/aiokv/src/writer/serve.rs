@@ -34,6 +34,7 @@ impl Writer {
     pub(crate) fn step(&mut self, now: Instant) -> Next {
         self.now = now;
         let next = self.try_step(now);
+        self.memory.watchers.answer();
         if !matches!(next, Next::Retry(_)) {
             self.stop_waiting();
         }
@@ -159,6 +160,8 @@ impl Writer {
             };
             match attempt {
                 Ok(Attempt::Done(outcomes)) => {
+                    // First, so that a change that was acknowledged has been told.
+                    self.memory.watchers.answer();
                     self.queue.answer(batch, outcomes);
                     self.drain(drains, now);
                     return Ok(());
@@ -199,7 +202,9 @@ impl Writer {
     /// Carries out a batch of reads, under the shared lock if memory may not hold the newest state.
     fn read(&mut self, batch: &[Submission]) -> Result<Attempt> {
         if !self.memory.is_current() {
-            match self.lock(Lock::Shared)? {
+            let locking = self.lock(Lock::Shared);
+            let tell = |error: &Error| self.memory.watchers.add_error(error);
+            match locking.inspect_err(tell)? {
                 Locking::Busy(holder) => return Ok(Attempt::Busy(holder)),
                 Locking::Missing => {
                     if !self.refresh_missing()? {

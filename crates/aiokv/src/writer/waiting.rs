@@ -58,8 +58,8 @@ impl Writer {
     pub(super) fn stop_waiting(&mut self) {
         self.busy_since = None;
         // The thread may stay in the kernel for long, and may be of use again.
-        if let Some(wait) = &self.lock_wait {
-            wait.cancel();
+        if self.lock_wait.as_ref().is_some_and(|wait| wait.cancel()) {
+            self.lock_wait = None;
         }
     }
 

@@ -13,7 +13,7 @@ use pollster::block_on;
 
 /// The entries as they are spelled, because Rust has no value for some of them.
 fn entries(kv: &AioKv) -> Result<Vec<String>> {
-    let snapshot = block_on(kv.snapshot())?;
+    let snapshot = block_on(kv.snapshot(""))?;
     Ok(snapshot.iter().map(|entry| entry.line().to_owned()).collect())
 }
 

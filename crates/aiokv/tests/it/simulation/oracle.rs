@@ -159,8 +159,12 @@ impl<'history> Search<'history> {
             return None;
         }
         let (reply, state) = event.request.apply(place.state);
-        let fits = event.reply.as_ref().is_none_or(|expected| *expected == reply);
         let done = place.done | 1 << index;
+        let refused = |answer: &Reply| event.request.may_refuse(answer, place.state);
+        if event.reply.as_ref().is_some_and(refused) {
+            return Some(Place { done, ..place });
+        }
+        let fits = event.reply.as_ref().is_none_or(|expected| *expected == reply);
         fits.then_some(Place { done, state, ..place })
     }
 

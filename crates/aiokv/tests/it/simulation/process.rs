@@ -122,7 +122,7 @@ impl Process<'_> {
         let (conductor, seat) = (self.conductor, self.occupant.seat);
         let open = Arc::new(AtomicUsize::new(0));
         for request in requests {
-            let request = &filling(request, &self.disk);
+            let request = &self.listing(&filling(request, &self.disk));
             let record = conductor.started(seat, request, self.occupant.plan.manner.fsync);
             if let Request::Get(key) = request
                 && let Some(answer) = self.engine.get_now(*key)
@@ -148,6 +148,15 @@ impl Process<'_> {
                 Step::At(at) => conductor.sleep(seat, at),
                 Step::Idle => self.give_up("is idle, but has not answered"),
             }
+        }
+    }
+
+    /// Puts what was found last in a write that depends on it. If nothing was found, it looks.
+    fn listing(&self, request: &Request) -> Request {
+        let Request::WriteIfListed(prefix, _, writes) = request else { return request.clone() };
+        match self.engine.listed(*prefix) {
+            Some(listed) => Request::WriteIfListed(*prefix, Some(listed), writes.clone()),
+            None => Request::Survey(Vec::new(), vec![*prefix]),
         }
     }
 

@@ -226,6 +226,7 @@ impl Trace {
             };
             let changed = match &reply {
                 Some(Reply::Written(pairs)) => pairs.iter().any(|(before, after)| before != after),
+                Some(Reply::Deleted(deleted)) => deleted.0.iter().any(Option::is_some),
                 Some(Reply::Done) => true,
                 _ => false,
             };

@@ -9,7 +9,7 @@ use crate::support::simulated_disk::Features;
 
 use super::engine::Manner;
 use super::fault::{Class, Fault};
-use super::model::{Change, Condition, Contents, KeyWrite, PAD, Request};
+use super::model::{Change, Condition, Contents, KeyWrite, PAD, PREFIXES, Request};
 use super::outsider::{Edit, PlannedEdit};
 use super::schedule::{Policy, SEATS};
 
@@ -245,7 +245,11 @@ impl Generator {
 
     fn process(&mut self) -> ProcessPlan {
         let turns_max = self.random.pick(&[4, 4, 4, 8]);
-        let turns = (0..1 + self.random.below(turns_max)).map(|_| self.turn()).collect();
+        let mut turns: Vec<_> = (0..1 + self.random.below(turns_max)).map(|_| self.turn()).collect();
+        if self.random.once_in(4) {
+            let at = self.random.index(turns.len());
+            turns.splice(at..at, self.transaction());
+        }
         let evictions = if self.random.once_in(4) { 1 + self.random.below(4) } else { 0 };
         ProcessPlan {
             evicted_before: (0..evictions).map(|_| 1 + self.random.below(30)).collect(),
@@ -280,6 +284,26 @@ impl Generator {
         Turn { pause, requests }
     }
 
+    /// A look at what has a prefix, and a change under the condition that it stayed the same.
+    fn transaction(&mut self) -> [Turn; 2] {
+        let prefix = self.prefix();
+        let look = Request::Survey(vec![self.key()], vec![prefix]);
+        let count = self.random.below(3);
+        let mut writes: Vec<_> = (0..count).map(|_| self.write()).collect();
+        let kept = KeyWrite { change: Change::Keep, ..self.write() };
+        writes.insert(self.random.index(writes.len() + 1), kept);
+        let change = Request::WriteIfListed(prefix, None, writes);
+        let pause = self.random.pick(&[Pause::None, Pause::Sleep(Duration::from_micros(300))]);
+        [
+            Turn { pause: Pause::None, requests: vec![look] },
+            Turn { pause, requests: vec![change, self.request()] },
+        ]
+    }
+
+    fn prefix(&mut self) -> usize {
+        self.random.index(PREFIXES.len())
+    }
+
     fn duration(&mut self) -> Duration {
         self.random.pick(&[
             Duration::from_micros(100),
@@ -297,8 +321,14 @@ impl Generator {
                 let first = self.random.index(CHANGING);
                 Request::Read(vec![first, (first + 1) % CHANGING])
             }
-            38..48 => Request::ReadAll,
-            48..70 => Request::Write(vec![self.write()]),
+            38..44 => Request::ReadAll,
+            44..48 => Request::Survey(vec![self.key()], vec![self.prefix(), self.prefix()]),
+            48..66 => Request::Write(vec![self.write()]),
+            66..70 => {
+                let newest = self.used.len() as i64;
+                let older_than = self.random.pick(&[None, Some(newest / 2), Some(500)]);
+                Request::DeletePrefix(self.prefix(), older_than)
+            }
             70..74 => {
                 let value = self.random.pick(&[LARGE, -1300, FILLING[0], FILLING[1], FILLING[2]]);
                 let change = Change::Set(value);
@@ -341,7 +371,8 @@ impl Generator {
             _ => Condition::Anything,
         };
         let change = match self.random.below(10) {
-            0 | 1 => Change::Delete,
+            0 => Change::Delete,
+            1 => self.random.pick(&[Change::Delete, Change::Keep]),
             2 => Change::Add(1000 * self.value(key)),
             _ => Change::Set(self.value(key)),
         };

@@ -6,7 +6,7 @@ use std::ops::AddAssign;
 use crate::support::simulated_disk::Action;
 
 use super::engine::Answer;
-use super::model::Reply;
+use super::model::{Reply, Request};
 use super::record::Trace;
 
 #[derive(Debug, Default, Clone)]
@@ -19,6 +19,10 @@ pub(crate) struct Statistics {
     pub(crate) edits: u64,
     /// Operations that were told that the store is damaged.
     pub(crate) damaged: u64,
+    /// Writes whose condition on what a prefix lists held, and those whose condition did not.
+    pub(crate) listed: [u64; 2],
+    /// Operations that deleted something by prefix.
+    pub(crate) deleted: u64,
     /// Operations that waited for a lock in vain.
     pub(crate) locked: u64,
     /// How many calls failed.
@@ -31,6 +35,18 @@ impl Statistics {
     pub(crate) fn of(trace: &Trace, steps: u64) -> Self {
         let answers = || trace.records.iter().filter_map(|record| record.answer.as_ref());
         let is_corrupt = |answer: &&Answer| matches!(answer, Answer::Reply(Reply::Corrupt));
+        let is_listed = |request: &Request| matches!(request, Request::WriteIfListed(..));
+        let listed = trace.records.iter().filter(|record| is_listed(&record.request));
+        let listed = listed.filter_map(|record| record.answer.as_ref());
+        let [mut held, mut unlisted] = [0; 2];
+        for answer in listed {
+            held += u64::from(matches!(answer, Answer::Reply(Reply::Written(_))));
+            unlisted += u64::from(matches!(answer, Answer::Reply(Reply::Unlisted)));
+        }
+        let is_deletion = |answer: &&Answer| match answer {
+            Answer::Reply(Reply::Deleted(deleted)) => deleted.0.iter().any(Option::is_some),
+            _ => false,
+        };
         let calls = trace.records.iter().map(|record| record.calls);
         let mut failures = BTreeMap::new();
         for fired in &trace.fired {
@@ -44,6 +60,8 @@ impl Statistics {
             outages: 0,
             edits: trace.edits,
             damaged: answers().filter(is_corrupt).count() as u64,
+            listed: [held, unlisted],
+            deleted: answers().filter(is_deletion).count() as u64,
             locked: answers().filter(|answer| matches!(answer, Answer::Locked)).count() as u64,
             failures,
             calls_max: calls.filter(|_| trace.frozen.is_empty()).max().unwrap_or(0),
@@ -60,6 +78,8 @@ impl AddAssign for Statistics {
         self.outages += other.outages;
         self.edits += other.edits;
         self.damaged += other.damaged;
+        self.listed = [0, 1].map(|index| self.listed[index] + other.listed[index]);
+        self.deleted += other.deleted;
         self.locked += other.locked;
         for (action, count) in other.failures {
             *self.failures.entry(action).or_default() += count;

@@ -116,7 +116,9 @@ impl Answer {
             Outcome::Read(entries) => Self::Value(entries[0].as_ref().map(value)),
             Outcome::Snapshot(snapshot) => Self::All(Contents::of_snapshot(&snapshot)),
             Outcome::Written(_) | Outcome::Done => Self::Done,
-            Outcome::Unmet { .. } => unreachable!("no condition was made"),
+            Outcome::Unmet { .. } | Outcome::Surveyed { .. } | Outcome::Changes(_) => {
+                unreachable!("nothing of the kind was asked for")
+            }
         }
     }
 }

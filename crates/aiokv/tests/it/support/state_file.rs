@@ -3,6 +3,8 @@
 use std::fs;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
+use std::thread;
+use std::time::{Duration, Instant};
 
 use aiokv::binding::Disk;
 use aiokv::{AioKv, Journal, Options};
@@ -56,4 +58,13 @@ pub(crate) fn names(path: &Path) -> Vec<String> {
     let mut names = Vec::from_iter(names);
     names.sort();
     names
+}
+
+/// Waits for something that the engine does on its own, such as a checkpoint.
+pub(crate) fn wait_until(condition: impl Fn() -> bool) {
+    let deadline = Instant::now() + Duration::from_secs(60);
+    while !condition() {
+        assert!(Instant::now() < deadline, "it did not happen");
+        thread::yield_now();
+    }
 }

@@ -1,19 +1,37 @@
 //! [`AioKv`]: the public operations.
+//!
+//! Here: opening and closing, and what a dict has. Operations that read and change one key are in
+//! [`one_key`], those on several keys in [`several_keys`] and [`transaction`], those by prefix in
+//! [`prefix`].
+
+mod backup;
+mod cooldown;
+mod one_key;
+mod prefix;
+mod several_keys;
+mod transaction;
+mod waiters;
+mod watch;
+
+pub(crate) use cooldown::decide as cooldown;
+pub use transaction::Transaction;
+pub use watch::{Change as WatchedChange, Watch};
 
 use std::path::{Path, PathBuf};
 use std::sync::{Arc, OnceLock, PoisonError, RwLock};
-use std::time::{Instant, SystemTime, UNIX_EPOCH};
+use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
 
 use serde::Serialize;
 use serde::de::DeserializeOwned;
 
-use crate::engine::Handle;
+use self::waiters::{AfterSuccess, Future};
+use crate::engine::{self, Handle};
 use crate::error::{Error, Result};
 use crate::files::Disk;
 use crate::files::storage::Storage;
 use crate::json::{Entry, value};
 use crate::options::Options;
-use crate::queue::{Change, Operation, Outcome, Submission, Waiter, Wake, Write};
+use crate::queue::{Change, Key, Operation, Outcome, Submission, Waiter, Write};
 use crate::state::Snapshot;
 
 /// A key-value store in one JSON file.
@@ -24,9 +42,16 @@ use crate::state::Snapshot;
 /// The futures need no particular async runtime. An operation takes its place in the order of
 /// operations when its future is first polled; a future that is dropped later does not take it
 /// back: the operation happens whole, or not at all if it was never polled.
+///
+/// A store made by [`AioKv::namespace`] has the same operations, on the keys below its own.
 #[derive(Clone)]
 pub struct AioKv {
     shared: Arc<Shared>,
+    /// What every key of this store starts with in the file.
+    prefix: Arc<str>,
+    /// Whether operations are carried out while the thread waits, so that their futures are ready
+    /// when they are first polled.
+    is_blocking: bool,
 }
 
 struct Shared {
@@ -35,6 +60,15 @@ struct Shared {
     storage: Arc<dyn Storage>,
     /// `None` before the first operation and after `close`.
     handle: RwLock<Option<Handle>>,
+}
+
+impl Shared {
+    /// Lets go of the file.
+    fn let_go(&self) {
+        let handle = self.handle.write().unwrap_or_else(PoisonError::into_inner).take();
+        // After the lock was released.
+        drop(handle);
+    }
 }
 
 impl AioKv {
@@ -70,7 +104,8 @@ impl AioKv {
         let path = std::path::absolute(path).map_err(Error::io("use as a state file", path))?;
         let options = Arc::new(options);
         let handle = RwLock::default();
-        Ok(Self { shared: Arc::new(Shared { path, options, storage, handle }) })
+        let shared = Arc::new(Shared { path, options, storage, handle });
+        Ok(Self { shared, prefix: "".into(), is_blocking: false })
     }
 
     /// The path of the file as it was given, made absolute.
@@ -92,10 +127,15 @@ impl AioKv {
     /// The entry of `key` as the text that it has in the file, or `None` if there is no such key.
     #[doc(hidden)]
     pub async fn entry(&self, key: &str) -> Result<Option<Entry>> {
-        if let Some(entry) = self.get_now(key.as_bytes()) {
+        let key = self.key(key);
+        let found = {
+            let _work = self.is_blocking.then(engine::work);
+            self.get_now(&key)
+        };
+        if let Some(entry) = found {
             return Ok(entry);
         }
-        match self.ask(Operation::Read([key.as_bytes().into()].into())).await? {
+        match self.ask(Operation::Read([key].into())).await? {
             Outcome::Read(entries) => Ok(entries.into_iter().next().flatten()),
             _ => unreachable!("a read is answered with entries"),
         }
@@ -109,19 +149,14 @@ impl AioKv {
     ///
     /// As [`AioKv::get`].
     pub async fn get_all<T: DeserializeOwned>(&self) -> Result<Vec<(String, T)>> {
-        let snapshot = self.snapshot().await?;
-        let pair = |entry: &Entry| {
-            let key = String::from_utf8_lossy(&entry.key()).into_owned();
-            Ok((key, typed(entry)?))
-        };
-        snapshot.iter().map(pair).collect()
+        self.pairs(&self.snapshot("").await?)
     }
 
-    /// Every entry as the text that it has in the file, in the order of insertion, all of one
-    /// moment.
+    /// The entries whose keys start with `prefix` as the text that they have in the file, in the
+    /// order of insertion, all of one moment.
     #[doc(hidden)]
-    pub async fn snapshot(&self) -> Result<Snapshot> {
-        match self.ask(Operation::ReadPrefix(Box::default())).await? {
+    pub async fn snapshot(&self, prefix: &str) -> Result<Snapshot> {
+        match self.ask(Operation::ReadPrefix(self.key(prefix))).await? {
             Outcome::Snapshot(snapshot) => Ok(snapshot),
             _ => unreachable!("a read of a prefix is answered with a snapshot"),
         }
@@ -136,8 +171,7 @@ impl AioKv {
     /// replaced; it holds the old state. The exception is a failure to flush the directory after
     /// the file was replaced: then the next operation finds out what the file holds.
     pub async fn set<T: Serialize + ?Sized>(&self, key: &str, value: &T) -> Result<()> {
-        let entry = Entry::new(&value::encode_key(key), &value::encode(value)?);
-        self.write(Change::Set(entry)).await
+        self.write(Change::Set(self.new_entry(key, value)?)).await
     }
 
     /// Sets `key` to the current time in whole seconds since 1970.
@@ -146,8 +180,7 @@ impl AioKv {
     ///
     /// As [`AioKv::set`].
     pub async fn set_now(&self, key: &str) -> Result<()> {
-        let now = SystemTime::now().duration_since(UNIX_EPOCH);
-        self.set(key, &now.map_or(0, |since_1970| since_1970.as_secs())).await
+        self.set(key, &now().as_secs()).await
     }
 
     /// Deletes `key`, whether it is there or not.
@@ -156,16 +189,45 @@ impl AioKv {
     ///
     /// As [`AioKv::set`].
     pub async fn delete(&self, key: &str) -> Result<()> {
-        self.write(Change::Delete(key.as_bytes().into())).await
+        self.write(Change::Delete(self.key(key))).await
     }
 
-    /// Deletes everything and removes the file, be it readable or not.
+    /// Deletes everything and removes the file, be it readable or not. In a namespace, deletes its
+    /// own keys.
     ///
     /// # Errors
     ///
     /// [`Error::Io`] and [`Error::Locked`] as for [`AioKv::set`].
     pub async fn clear(&self) -> Result<()> {
-        self.ask(Operation::Clear).await.map(drop)
+        if self.prefix.is_empty() {
+            return self.ask(Operation::Clear).await.map(drop);
+        }
+        self.delete_prefix("").await.map(drop)
+    }
+
+    /// The store of the keys below `part:part:`, with the same operations. Its keys do not show
+    /// these parts. Costs no I/O; the file and everything else is shared.
+    ///
+    /// # Errors
+    ///
+    /// [`Error::Refused`] if a part is empty or contains a colon.
+    pub fn namespace<P: std::fmt::Display>(
+        &self,
+        parts: impl IntoIterator<Item = P>,
+    ) -> Result<Self> {
+        let mut prefix = self.prefix.to_string();
+        for part in parts {
+            let part = part.to_string();
+            if part.is_empty() || part.contains(':') {
+                let reason = format!(
+                    "{part:?} is no part of a namespace: a part is not empty and has no colon; give the parts one by one"
+                );
+                return Err(Error::Refused { place: "namespace".to_owned(), reason });
+            }
+            prefix += &part;
+            prefix.push(':');
+        }
+        Ok(Self { prefix: prefix.into(), ..self.clone() })
     }
 
     /// Waits until everything that was started before is decided, and the file alone holds
@@ -211,16 +273,80 @@ impl AioKv {
     /// [`Error::Io`] if no thread can be started. The waiter is dropped then.
     #[doc(hidden)]
     pub fn submit(&self, operation: Operation, waiter: Box<dyn Waiter>) -> Result<()> {
-        let options = Arc::clone(&self.shared.options);
+        self.with_handle(|handle| handle.submit(self.submission(operation, waiter)))
+    }
+
+    /// Carries an operation out while this thread waits, on this thread if no other one is at work
+    /// on the file. The thread must not hold a lock that a waiter needs to take its answer, such as
+    /// Python's GIL; so it may be in here while another thread wants to fork, which waits until it
+    /// holds no lock of its own.
+    ///
+    /// # Errors
+    ///
+    /// Those of the operation.
+    #[doc(hidden)]
+    pub fn ask_here(&self, operation: Operation) -> Result<Outcome> {
+        let answer = self.start_here(operation)?;
+        answer.recv().unwrap_or_else(|_| Err(self.writer_gone()))
+    }
+
+    /// As [`AioKv::ask_here`], but asks `go_on` now and then whether to wait any longer. `None` if
+    /// not; the operation goes on then.
+    ///
+    /// # Errors
+    ///
+    /// Those of the operation.
+    #[doc(hidden)]
+    pub fn ask_here_while(
+        &self,
+        operation: Operation,
+        mut go_on: impl FnMut() -> bool,
+    ) -> Result<Option<Outcome>> {
+        let answer = self.start_here(operation)?;
+        loop {
+            match answer.recv_timeout(GO_ON_EVERY) {
+                Ok(answer) => return answer.map(Some),
+                Err(oneshot::RecvTimeoutError::Timeout) if go_on() => {}
+                Err(oneshot::RecvTimeoutError::Timeout) => return Ok(None),
+                Err(oneshot::RecvTimeoutError::Disconnected) => return Err(self.writer_gone()),
+            }
+        }
+    }
+
+    /// Starts an operation, and carries it out on this thread if it can be done at once.
+    fn start_here(&self, operation: Operation) -> Result<oneshot::Receiver<Result<Outcome>>> {
+        let (sender, receiver) = oneshot::channel();
+        let is_answered = || receiver.has_message() || receiver.is_closed();
+        let submission = self.submission(operation, Box::new(Future(sender)));
+        let handle = {
+            let _work = engine::work();
+            self.with_handle(|handle| Ok(handle.another()))?
+        };
+        let served = handle.submit_and_serve(submission, is_answered);
+        let work = engine::work();
+        drop(handle);
+        drop(work);
+        served?;
+        Ok(receiver)
+    }
+
+    fn submission(&self, operation: Operation, waiter: Box<dyn Waiter>) -> Submission {
         let waiter: Box<dyn Waiter> = match operation {
-            Operation::Close => Box::new(Closing { shared: Arc::clone(&self.shared), waiter }),
+            Operation::Close => {
+                let shared = Arc::clone(&self.shared);
+                Box::new(AfterSuccess(move || shared.let_go(), waiter))
+            }
             _ => waiter,
         };
-        let submission = Submission::new(operation, waiter, options, Instant::now());
+        Submission::new(operation, waiter, Arc::clone(&self.shared.options), Instant::now())
+    }
+
+    /// Does something with the handle, which is opened if there is none.
+    fn with_handle<T>(&self, work: impl FnOnce(&Handle) -> Result<T>) -> Result<T> {
         {
             let handle = self.shared.handle.read().unwrap_or_else(PoisonError::into_inner);
             if let Some(handle) = handle.as_ref().filter(|handle| handle.is_of_this_process()) {
-                return handle.submit(submission);
+                return work(handle);
             }
         }
         let mut handle = self.shared.handle.write().unwrap_or_else(PoisonError::into_inner);
@@ -229,20 +355,52 @@ impl AioKv {
             Some(opened) => opened,
             None => Handle::open(&self.shared.storage, &self.shared.path),
         };
-        handle.insert(opened).submit(submission)
+        work(handle.insert(opened))
+    }
+
+    fn writer_gone(&self) -> Error {
+        Error::WriterGone { path: self.shared.path.clone() }
+    }
+
+    pub(crate) fn into_blocking(self) -> Self {
+        Self { is_blocking: true, ..self }
     }
 
     async fn write(&self, change: Change) -> Result<()> {
         self.ask(Operation::Write([Write::unconditional(change)].into())).await.map(drop)
     }
 
+    /// A key as it is in the file.
+    fn key(&self, key: &str) -> Key {
+        [self.prefix.as_bytes(), key.as_bytes()].concat().into()
+    }
+
+    /// A key of the file as this store shows it.
+    fn shown_key(&self, entry: &Entry) -> String {
+        String::from_utf8_lossy(&entry.key()[self.prefix.len()..]).into_owned()
+    }
+
+    fn new_entry<T: Serialize + ?Sized>(&self, key: &str, value: &T) -> Result<Entry> {
+        let key = [&*self.prefix, key].concat();
+        Ok(Entry::new(&value::encode_key(&key), &value::encode(value)?))
+    }
+
+    fn pairs<T: DeserializeOwned>(&self, snapshot: &Snapshot) -> Result<Vec<(String, T)>> {
+        snapshot.iter().map(|entry| Ok((self.shown_key(entry), typed(entry)?))).collect()
+    }
+
     async fn ask(&self, operation: Operation) -> Result<Outcome> {
+        if self.is_blocking {
+            return self.ask_here(operation);
+        }
         let (sender, receiver) = oneshot::channel();
         self.submit(operation, Box::new(Future(sender)))?;
-        let path = || self.shared.path.clone();
-        receiver.await.unwrap_or_else(|_| Err(Error::WriterGone { path: path() }))
+        receiver.await.unwrap_or_else(|_| Err(self.writer_gone()))
     }
 }
+
+/// How often a thread that waits for an answer asks whether to wait any longer.
+const GO_ON_EVERY: Duration = Duration::from_millis(50);
 
 /// The disk of this machine. There is one, so that stores find each other's engines.
 fn disk() -> Arc<dyn Storage> {
@@ -250,38 +408,14 @@ fn disk() -> Arc<dyn Storage> {
     Arc::clone(DISK.get_or_init(|| Arc::new(Disk)))
 }
 
+/// The time since 1970.
+fn now() -> Duration {
+    SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default()
+}
+
 fn typed<T: DeserializeOwned>(entry: &Entry) -> Result<T> {
     value::decode(entry.value_text()).map_err(|error| Error::Type {
         key: String::from_utf8_lossy(&entry.key()).into_owned(),
         source: Arc::new(error),
     })
-}
-
-/// Lets go of the file once a store is closed.
-struct Closing {
-    shared: Arc<Shared>,
-    waiter: Box<dyn Waiter>,
-}
-
-impl Waiter for Closing {
-    fn answer(self: Box<Self>, answer: Result<Outcome>) -> Option<Arc<dyn Wake>> {
-        if answer.is_ok() {
-            let mut handle = self.shared.handle.write().unwrap_or_else(PoisonError::into_inner);
-            let closed = handle.take();
-            drop(handle);
-            drop(closed);
-        }
-        self.waiter.answer(answer)
-    }
-}
-
-/// Answers a Rust future, which has a waker of its own.
-struct Future(oneshot::Sender<Result<Outcome>>);
-
-impl Waiter for Future {
-    fn answer(self: Box<Self>, answer: Result<Outcome>) -> Option<Arc<dyn Wake>> {
-        // If the future was dropped, the operation happened all the same.
-        let _ = self.0.send(answer);
-        None
-    }
 }
