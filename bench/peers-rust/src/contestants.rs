@@ -5,7 +5,8 @@ use std::path::Path;
 use ::aiokv::{Journal, Options};
 use ::fjall::PersistMode;
 
-use crate::aiokv::Aiokv;
+use crate::aiokv::{Aiokv, Blocking};
+use crate::append::Append;
 use crate::fjall::Fjall;
 use crate::json_file::JsonFile;
 use crate::redb::Redb;
@@ -24,7 +25,7 @@ pub struct Contestant {
 }
 
 /// Everyone who takes part, in the order of the results.
-pub const CONTESTANTS: [Contestant; 11] = [
+pub const CONTESTANTS: [Contestant; 13] = [
     Contestant {
         name: "aiokv (power)",
         open: |directory| Aiokv::open(directory, Options::default()),
@@ -32,6 +33,10 @@ pub const CONTESTANTS: [Contestant; 11] = [
     Contestant {
         name: "aiokv journal=always (power)",
         open: |directory| Aiokv::open(directory, Options::default().journal(Journal::Always)),
+    },
+    Contestant {
+        name: "aiokv blocking journal=always (power)",
+        open: |directory| Blocking::open(directory, Options::default().journal(Journal::Always)),
     },
     Contestant {
         name: "aiokv fsync=false (kill)",
@@ -56,5 +61,6 @@ pub const CONTESTANTS: [Contestant; 11] = [
         name: "rusqlite synchronous=NORMAL (kill)",
         open: |directory| Sqlite::open(directory, "NORMAL"),
     },
+    Contestant { name: "append and fdatasync (power)", open: Append::open },
     Contestant { name: "serde_json file (power)", open: JsonFile::open },
 ];

@@ -5,6 +5,7 @@
 //! disk when it is called is said in its file. `benches/peers.rs` measures them.
 
 mod aiokv;
+mod append;
 mod contestants;
 mod fjall;
 mod json_file;
