@@ -3,7 +3,7 @@
 use std::sync::mpsc::{self, Receiver};
 use std::sync::{Arc, Mutex, PoisonError};
 
-use aiokv::binding::{Key, Outcome};
+use aiokv::binding::{Key, Outcome, Waiter};
 use aiokv::{AioKv, Error, Watch};
 use pyo3::exceptions::PyRuntimeError;
 use pyo3::prelude::*;
@@ -42,8 +42,8 @@ pub(crate) fn watch(
 #[pyclass(frozen, module = "aiokv._aiokv")]
 pub(crate) struct Watcher {
     codec: Py<Codec>,
-    /// `None` only while this is dropped.
-    watch: Option<Watch>,
+    /// `None` if it could not be opened, and while this is dropped. Locked only without the GIL.
+    watch: Mutex<Option<Watch>>,
     /// What `next_here` waits for.
     awaited: Mutex<Option<Arc<Mutex<Answers>>>>,
 }
@@ -52,11 +52,16 @@ type Answers = Receiver<Result<Outcome, Error>>;
 
 impl Watcher {
     pub(crate) fn new(codec: Py<Codec>, watch: Option<Watch>) -> Self {
-        Self { codec, watch, awaited: Mutex::default() }
+        Self { codec, watch: Mutex::new(watch), awaited: Mutex::default() }
     }
 
-    fn watch(&self) -> PyResult<&Watch> {
-        self.watch.as_ref().ok_or_else(|| PyRuntimeError::new_err("nothing is watched"))
+    /// Answers with the next changes, which may be there already: so without the GIL.
+    fn answer(&self, py: Python<'_>, waiter: impl Waiter + 'static) -> PyResult<()> {
+        let answer = || {
+            let watch = self.watch.lock().unwrap_or_else(PoisonError::into_inner);
+            watch.as_ref().map(|watch| watch.next_changes(Box::new(waiter)))
+        };
+        py.detach(answer).ok_or_else(|| PyRuntimeError::new_err("nothing is watched"))
     }
 
     fn awaited(&self) -> std::sync::MutexGuard<'_, Option<Arc<Mutex<Answers>>>> {
@@ -68,25 +73,25 @@ impl Watcher {
 impl Watcher {
     /// A future of the next `Changes`. One at a time.
     fn next(&self, py: Python<'_>) -> PyResult<Py<PyAny>> {
-        let watch = self.watch()?;
         let awaited = Awaited::new(py, &self.codec, Reply::Changes)?;
         let future = awaited.future.clone_ref(py);
-        // Without the GIL, because the answer may be there already.
-        py.detach(|| watch.next_changes(Box::new(awaited)));
+        self.answer(py, awaited)?;
         Ok(future)
     }
 
     /// Waits for the next `Changes`, with the GIL released.
     fn next_here(&self, py: Python<'_>) -> PyResult<Py<PyAny>> {
-        let watch = self.watch()?;
         let waiting = self.awaited().clone();
-        let receiver = waiting.unwrap_or_else(|| {
-            let (sender, receiver) = mpsc::channel();
-            py.detach(|| watch.next_changes(Box::new(Caller(sender))));
-            let receiver = Arc::new(Mutex::new(receiver));
-            *self.awaited() = Some(Arc::clone(&receiver));
-            receiver
-        });
+        let receiver = match waiting {
+            Some(receiver) => receiver,
+            None => {
+                let (sender, receiver) = mpsc::channel();
+                self.answer(py, Caller(sender))?;
+                let receiver = Arc::new(Mutex::new(receiver));
+                *self.awaited() = Some(Arc::clone(&receiver));
+                receiver
+            }
+        };
         let answer = loop {
             if let Some(answer) = receive(py, &receiver)? {
                 break answer;
@@ -100,7 +105,7 @@ impl Watcher {
 impl Drop for Watcher {
     /// Closing what notifies takes system calls, which an event loop is not to make.
     fn drop(&mut self) {
-        if let Some(watch) = self.watch.take() {
+        if let Some(watch) = self.watch.get_mut().ok().and_then(Option::take) {
             dispose(watch);
         }
     }
