@@ -122,8 +122,8 @@ impl State {
     /// first time, all keys are put in order.
     pub(super) fn with_prefix(&self, prefix: &[u8]) -> impl Iterator<Item = (u32, &Entry)> {
         let sorted = self.sorted.get_or_init(|| {
-            let slots = self.slots.numbers().collect();
-            Sorted::new(slots, |a, b| key_of(&self.slots, a).cmp(&key_of(&self.slots, b)))
+            let slots: Vec<_> = self.slots.numbers().collect();
+            Sorted::new(&slots, |slot| key_of(&self.slots, slot))
         });
         let from = sorted.from(|slot| *key_of(&self.slots, *slot) < *prefix);
         let entries = from.map(|slot| (slot, entry_of(&self.slots, slot)));
