@@ -30,7 +30,8 @@ impl Sorted {
                 pairs.take_while(|(one, other)| one == other).count()
             })
         });
-        let mut slots: Vec<_> = slots.iter().map(|&slot| (head(&key(slot)[common..]), slot)).collect();
+        let mut slots: Vec<_> =
+            slots.iter().map(|&slot| (head(&key(slot)[common..]), slot)).collect();
         slots.sort_unstable_by(|(one_head, one), (other_head, other)| {
             one_head.cmp(other_head).then_with(|| key(*one).cmp(&key(*other)))
         });

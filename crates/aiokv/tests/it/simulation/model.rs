@@ -132,7 +132,11 @@ impl Request {
     /// in their order, which the model does not know.
     pub(crate) fn may_refuse(&self, reply: &Reply, state: State) -> bool {
         match (self, reply, state) {
-            (Self::WriteIfListed(prefix, Some(listed), _), Reply::Unlisted, State::Whole(found)) => {
+            (
+                Self::WriteIfListed(prefix, Some(listed), _),
+                Reply::Unlisted,
+                State::Whole(found),
+            ) => {
                 let found = found.below(*prefix);
                 found == *listed && found.0.iter().flatten().count() > 1
             }

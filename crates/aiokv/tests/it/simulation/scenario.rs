@@ -245,7 +245,8 @@ impl Generator {
 
     fn process(&mut self) -> ProcessPlan {
         let turns_max = self.random.pick(&[4, 4, 4, 8]);
-        let mut turns: Vec<_> = (0..1 + self.random.below(turns_max)).map(|_| self.turn()).collect();
+        let mut turns: Vec<_> =
+            (0..1 + self.random.below(turns_max)).map(|_| self.turn()).collect();
         if self.random.once_in(4) {
             let at = self.random.index(turns.len());
             turns.splice(at..at, self.transaction());
