@@ -168,6 +168,7 @@ def test_a_failed_append_raises_in_every_operation_and_leaves_the_old_state(path
     # A limit on the size of files stands for a full disk: writing stops half-way.
     run_program(
         """
+        import fcntl
         import resource
 
         async def main():
@@ -177,9 +178,13 @@ def test_a_failed_append_raises_in_every_operation_and_leaves_the_old_state(path
             _, hard = resource.getrlimit(resource.RLIMIT_FSIZE)
             resource.setrlimit(resource.RLIMIT_FSIZE, (4096, hard))
             big = "x" * 10_000
-            failures = await asyncio.gather(
-                kv.set("b", big), kv.set("c", big), kv.delete("a"), return_exceptions=True
-            )
+            # While somebody else has the lock, all of them come together.
+            with path.open() as file:
+                fcntl.flock(file, fcntl.LOCK_EX)
+                operations = [kv.set("b", big), kv.set("c", big), kv.delete("a")]
+                tasks = [asyncio.create_task(operation) for operation in operations]
+                await asyncio.sleep(0)
+            failures = await asyncio.gather(*tasks, return_exceptions=True)
             assert failures.pop() is False
             assert [failure.errno for failure in failures] == [errno.EFBIG] * 2, failures
             assert all(failure.filename == f"{path}.journal" for failure in failures)
