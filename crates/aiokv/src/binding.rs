@@ -148,12 +148,16 @@ pub struct Drain {
 /// For the end of a program that cannot wait for its futures any more.
 pub fn drain_all() -> Drain {
     let (sender, answers) = mpsc::channel();
+    let drain = || {
+        let waiter = Box::new(Thread(sender.clone()));
+        Submission::new(Operation::Close, waiter, Arc::default(), Instant::now())
+    };
+    // A store that was dropped a moment ago may still have something to do.
+    engine::submit_to_ending(drain);
     let handles = engine::all();
     for handle in &handles {
-        let waiter = Box::new(Thread(sender.clone()));
-        let drain = Submission::new(Operation::Close, waiter, Arc::default(), Instant::now());
         // Without a thread nothing can be done.
-        let _: Result<()> = handle.submit(drain);
+        let _: Result<()> = handle.submit(drain());
     }
     Drain { answers, _handles: handles }
 }

@@ -10,6 +10,7 @@
 
 pub mod fork;
 mod gate;
+mod machine;
 mod notify;
 mod ordered;
 mod pool;
@@ -17,4 +18,5 @@ mod registry;
 mod served;
 
 pub(crate) use gate::work;
+pub(crate) use pool::submit_to_ending;
 pub(crate) use registry::{Handle, Watching, all};

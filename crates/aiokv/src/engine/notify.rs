@@ -19,7 +19,7 @@ use std::{io, thread};
 use notify::{Event, EventKind, RecommendedWatcher, RecursiveMode, Watcher};
 
 use super::served::Engine;
-use super::{gate, pool};
+use super::{gate, machine, pool};
 use crate::error::{Error, Result};
 
 /// How often the nearest directory is looked for while directories come and go.
@@ -198,7 +198,7 @@ fn start() -> io::Result<RecommendedWatcher> {
             let _ = sender.send(event);
         }
     };
-    pool::without_signals(|| {
+    machine::without_signals(|| {
         let listener = thread::Builder::new().name("aiokv-watch".to_owned());
         listener.spawn(move || listen(&events))?;
         notify::recommended_watcher(hear).map_err(io_error)

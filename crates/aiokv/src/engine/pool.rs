@@ -4,7 +4,7 @@
 //! when something is to be done and no thread is idle, up to [`THREADS_MAX`], and ends after
 //! [`IDLE_MAX`] without work. An idle store has no thread and no timer of its own: when it has to
 //! do something later, such as a checkpoint, it stands in one list of all such times. Beyond
-//! [`OPEN_STORES_MAX`] idle stores, the files of the one that was idle for longest are closed.
+//! [`machine::OPEN_STORES_MAX`] idle stores, the files of the one that was idle for longest are closed.
 //!
 //! All signals are blocked in these threads, so that a handler of the program runs in a thread of
 //! the program.
@@ -13,13 +13,13 @@ use std::collections::VecDeque;
 use std::io;
 use std::panic::{self, AssertUnwindSafe};
 use std::sync::atomic::Ordering;
-use std::sync::{Arc, LazyLock, Mutex, MutexGuard, OnceLock};
+use std::sync::{Arc, LazyLock, Mutex, MutexGuard};
 use std::thread::{self, Thread};
-use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
+use std::time::{Duration, Instant};
 
-use super::gate;
 use super::ordered::Ordered;
 use super::served::Engine;
+use super::{gate, machine};
 use crate::error::{Error, Result};
 use crate::queue::{Operation, Outcome, Submission, Waiter, Wake};
 use crate::writer::{LockWait, Next};
@@ -32,11 +32,6 @@ const WAITING_MAX: usize = THREADS_MAX / 2;
 
 /// How long a thread stays without work.
 const IDLE_MAX: Duration = Duration::from_secs(10);
-
-/// How many idle stores keep their files open: a state file each, and a journal. A process that may
-/// open only a few files keeps fewer, an eighth of that number.
-const OPEN_STORES_MAX: usize = 128;
-const OPEN_STORES_PART: usize = 8;
 
 static POOL: LazyLock<Mutex<Pool>> = LazyLock::new(Mutex::default);
 
@@ -151,6 +146,19 @@ pub(super) fn retire(engine: Arc<Engine>) {
     }
 }
 
+/// Queues an operation on every engine that is about to end. One that has ended already drops it.
+pub(crate) fn submit_to_ending(submission: impl Fn() -> Submission) {
+    let ending: Vec<_> = {
+        let pool = pool();
+        let engines = pool.ready.iter().chain(&pool.retired).chain(&pool.serving);
+        engines.filter(|engine| engine.retired.load(Ordering::Acquire)).cloned().collect()
+    };
+    for engine in ending {
+        // Without a thread nothing can be done.
+        let _: Result<()> = submit(&engine, submission());
+    }
+}
+
 /// Forgets everything, in the child of a fork.
 pub(super) fn forget() {
     let mut pool = pool();
@@ -182,7 +190,7 @@ impl Pool {
     }
 
     fn start_thread(&mut self) -> io::Result<()> {
-        without_signals(|| thread::Builder::new().name("aiokv".to_owned()).spawn(work))?;
+        machine::without_signals(|| thread::Builder::new().name("aiokv".to_owned()).spawn(work))?;
         self.threads += 1;
         Ok(())
     }
@@ -261,7 +269,7 @@ impl Pool {
             self.rests += 1;
             self.open.insert(self.rests, engine);
         }
-        if self.open.len() > open_stores_max()
+        if self.open.len() > machine::open_stores_max()
             && let Some(oldest) = self.open.pop_first_if(|_| true)
         {
             oldest.evicted.store(true, Ordering::Release);
@@ -327,7 +335,7 @@ fn serve(engine: &Arc<Engine>, hand_over: impl Fn() -> bool) {
         let mut slot = engine.writer();
         let Some(writer) = slot.as_mut() else { return };
         if engine.evicted.swap(false, Ordering::AcqRel) {
-            writer.close_files(wall_clock());
+            writer.close_files(machine::wall_clock());
         }
         let due = match writer.step(Instant::now()) {
             Next::Again if hand_over() => {
@@ -367,33 +375,4 @@ fn serve(engine: &Arc<Engine>, hand_over: impl Fn() -> bool) {
             return pool.put_to_work(Arc::clone(engine));
         }
     }
-}
-
-/// The time in seconds since 1970, as file systems have it.
-fn wall_clock() -> i64 {
-    let since = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default();
-    i64::try_from(since.as_secs()).unwrap_or(i64::MAX)
-}
-
-/// How many idle stores keep their files open in this process.
-fn open_stores_max() -> usize {
-    static MAX: OnceLock<usize> = OnceLock::new();
-    *MAX.get_or_init(|| {
-        let limit = rustix::process::getrlimit(rustix::process::Resource::Nofile).current;
-        let limit = limit.and_then(|limit| usize::try_from(limit).ok());
-        limit.map_or(OPEN_STORES_MAX, |limit| (limit / OPEN_STORES_PART).min(OPEN_STORES_MAX))
-    })
-}
-
-/// Does something with all signals blocked in this thread. A thread that is started meanwhile
-/// inherits that.
-pub(super) fn without_signals<T>(work: impl FnOnce() -> T) -> T {
-    use nix::sys::signal::{SigSet, SigmaskHow};
-    // Neither call can fail for a set of all signals.
-    let before = SigSet::all().thread_swap_mask(SigmaskHow::SIG_BLOCK);
-    let done = work();
-    if let Ok(before) = before {
-        let _ = before.thread_set_mask();
-    }
-    done
 }
