@@ -22,6 +22,11 @@ impl<K: Ord + Copy> Ordered<K> {
         self.keys.len()
     }
 
+    /// The key of an engine, if it is in here.
+    pub(super) fn key_of(&self, engine: &Engine) -> Option<K> {
+        self.keys.get(&engine.id).copied()
+    }
+
     /// The first key.
     pub(super) fn first(&self) -> Option<K> {
         self.engines.first_key_value().map(|((key, _), _)| *key)

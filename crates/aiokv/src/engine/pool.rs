@@ -102,7 +102,6 @@ pub(super) fn submit_and_serve(
         let mut pool = pool();
         let was_at_rest = engine.queue.push(submission);
         if was_at_rest {
-            pool.timers.remove(engine);
             pool.open.remove(engine);
             pool.serving.push(Arc::clone(engine));
         }
@@ -205,7 +204,6 @@ impl Pool {
             }
         }
         if let Some(engine) = self.ready.pop_front() {
-            self.timers.remove(&engine);
             self.open.remove(&engine);
             if !self.ready.is_empty() {
                 self.wake_thread();
@@ -213,7 +211,6 @@ impl Pool {
             return self.serve(engine);
         }
         if let Some(engine) = self.retired.pop_front() {
-            self.timers.remove(&engine);
             self.open.remove(&engine);
             return self.serve(engine);
         }
@@ -251,9 +248,13 @@ impl Pool {
         }
     }
 
-    /// Lets an engine rest, until some time at most.
+    /// Lets an engine rest, until some time at most. The time often stays what it was before the engine
+    /// was at work, and then no thread has to be told.
     fn rest(&mut self, engine: &Arc<Engine>, due: Option<Instant>, has_open_files: bool) {
-        if let Some(due) = due {
+        let before = self.timers.key_of(engine);
+        if due.is_none() {
+            self.timers.remove(engine);
+        } else if let Some(due) = due.filter(|due| before != Some(*due)) {
             if self.threads == 0 {
                 // If it cannot be started, the next operation of any store does it.
                 let _ = self.start_thread();
@@ -349,6 +350,7 @@ fn serve(engine: &Arc<Engine>, hand_over: impl Fn() -> bool) {
         if is_ending {
             // What could not be done stays in the journal. The state is freed here, because the last
             // reference to the engine may be that of a store on an event loop.
+            pool().timers.remove(engine);
             drop(slot.take());
             return engine.free_memory();
         }
