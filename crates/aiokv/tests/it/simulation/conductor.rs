@@ -27,7 +27,7 @@ use super::stage::{OutagePlan, Seat, Stage, Status};
 use super::{FILE, TEMPORARY};
 
 /// A run that takes longer does not end. Runs take milliseconds.
-const PATIENCE: Duration = Duration::from_secs(60);
+const PATIENCE: Duration = Duration::from_secs(300);
 
 /// The panic that is the end of a process.
 pub(crate) struct Ended;
