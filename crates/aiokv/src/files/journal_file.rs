@@ -227,6 +227,11 @@ impl JournalFile {
             journal.bytes = before;
             let failed = Error::io("append to", &self.0.journal)(error);
             let cut = file.set_length(journal.end.offset);
+            // Durably, or a whole line of what was refused comes back after a loss of power. After a
+            // failed flush, a copy takes the place of the file.
+            if cut.is_ok() && flush && journal.appendable {
+                journal.appendable = file.flush_content().is_ok();
+            }
             journal.bytes = journal.bytes.min(journal.end.offset);
             return Err(match cut {
                 Ok(()) => Failure::Unchanged(failed),
