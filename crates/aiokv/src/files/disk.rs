@@ -18,6 +18,10 @@ use super::storage::{Access, Directory, File, Kind, Lock, Metadata, Storage, Vis
 /// How many symbolic links may lead to the file; Linux has the same limit.
 const LINKS_MAX: usize = 40;
 
+/// How often the list of all locks is read to find one.
+#[cfg(any(target_os = "linux", target_os = "android"))]
+const LOCK_LIST_READS_MAX: usize = 5;
+
 /// The file system of the operating system.
 #[derive(Debug, Default, Clone, Copy)]
 pub struct Disk;
@@ -116,12 +120,15 @@ impl Storage for Disk {
             rustix::fs::minor(device),
             file.inode
         );
-        let locks = fs::read_to_string("/proc/locks").ok()?;
-        let mut lines = locks.lines().map(|line| line.split_whitespace().collect::<Vec<_>>());
-        lines.find_map(|fields| match fields[..] {
-            [_, "FLOCK", _, _, process, place, ..] if place == identity => process.parse().ok(),
-            _ => None,
-        })
+        let find = |locks: &str| {
+            let mut lines = locks.lines().map(|line| line.split_whitespace().collect::<Vec<_>>());
+            lines.find_map(|fields| match fields[..] {
+                [_, "FLOCK", _, _, process, place, ..] if place == identity => process.parse().ok(),
+                _ => None,
+            })
+        };
+        // The list is read in pieces, and a line may be passed over while locks come and go.
+        (0..LOCK_LIST_READS_MAX).find_map(|_| find(&fs::read_to_string("/proc/locks").ok()?))
     }
 
     #[cfg(not(any(target_os = "linux", target_os = "android")))]
