@@ -46,7 +46,7 @@ def test_a_loaded_state_takes_at_most_three_fifths_of_what_json_takes(path: Path
 
 
 async def test_get_all_is_of_one_moment_while_changes_go_on(path: Path) -> None:
-    write_entries(path, 200_000)
+    write_entries(path, 800_000)
     expected = json.loads(path.read_bytes())
     first, *_, last = expected
     kv = AioKV(path, fsync=False)
@@ -63,7 +63,7 @@ async def test_get_all_is_of_one_moment_while_changes_go_on(path: Path) -> None:
             kv.set(last, changes),
         )
     everything = await reading
-    assert changes >= 1, "nothing was changed meanwhile"
+    assert changes > 1, "nothing could be changed meanwhile"
     assert everything == expected
     assert list(everything) == list(expected)
     assert await kv.get(first) == await kv.get(last) == changes
