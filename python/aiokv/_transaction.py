@@ -9,6 +9,7 @@ function read before, and calls it again.
 from __future__ import annotations
 
 import inspect
+import time
 from collections.abc import Callable, Coroutine
 from contextlib import AbstractAsyncContextManager, AsyncExitStack
 from contextvars import ContextVar
@@ -73,7 +74,7 @@ class Transaction:
 
     def set(self, key: str, value: JSON = NOW) -> None:
         """Set ``key`` to ``value``, or to the current time in whole seconds since 1970."""
-        self._written[key] = self._store.encode(key, value)
+        self._written[key] = self._store.encode(key, int(time.time()) if value is NOW else value)
 
     def delete(self, key: str) -> None:
         """Delete ``key``, whether it is there or not."""

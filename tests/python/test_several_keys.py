@@ -2,6 +2,7 @@
 
 import asyncio
 import json
+import time
 from pathlib import Path
 from typing import Any
 
@@ -127,6 +128,13 @@ async def test_a_transaction_takes_a_value_as_it_is_when_it_is_set(kv: AioKV) ->
 
     await kv.transact(function)
     assert await kv.get("a") == [1]
+
+
+async def test_a_transaction_sets_the_time_if_the_value_is_omitted(kv: AioKV) -> None:
+    """`t.set(key)` said that a mark of the package has no JSON form."""
+    before = int(time.time())
+    await kv.transact(lambda t: t.set("a"))
+    assert before <= await kv.get("a") <= time.time()
 
 
 async def test_a_transaction_without_changes_writes_nothing(kv: AioKV, path: Path) -> None:
