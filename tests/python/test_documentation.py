@@ -11,7 +11,7 @@ import pytest
 from aiokv import KV, AioKV, Transaction
 
 ROOT = Path(__file__).parents[2]
-DOCUMENTS = sorted([*ROOT.glob("*.md"), *ROOT.glob("docs/*.md")])
+DOCUMENTS = sorted([*ROOT.glob("*.md"), *ROOT.glob("docs/**/*.md")])
 OPERATIONS = ROOT / "docs" / "operations.md"
 QUICKSTART = ROOT / "examples" / "quickstart.py"
 
@@ -23,10 +23,21 @@ def blocks(document: Path, language: str) -> list[str]:
 
 
 EXAMPLES = [
-    pytest.param(code, id=f"{document.name}-{number}")
+    pytest.param(code, left, id=f"{document.relative_to(ROOT)}-{number}")
     for document in DOCUMENTS
-    for number, code in enumerate(blocks(document, "python"), 1)
+    for number, (code, left) in enumerate(
+        re.findall(
+            r"^```python\n(.*?)^```\n(?:\n```json\n(.*?)^```)?",
+            document.read_text(),
+            re.DOTALL | re.MULTILINE,
+        ),
+        1,
+    )
 ]
+"""The code of each example, and the `state.json` that it leaves if that comes right after it.
+
+A block with a file name (`title="bot.py"`) is for `test_recipes.py`.
+"""
 
 
 PROGRAM = """
@@ -65,8 +76,8 @@ def test_a_comment_that_is_a_value_is_compared() -> None:
         assert comparing(line) == line
 
 
-@pytest.mark.parametrize("code", EXAMPLES)
-def test_every_example_runs(code: str, tmp_path: Path) -> None:
+@pytest.mark.parametrize(("code", "left"), EXAMPLES)
+def test_every_example_runs(code: str, left: str, tmp_path: Path) -> None:
     """Whole programs run as they are. The others are the inside of a coroutine that has a store.
 
     Examples of `KV` are whole programs, because it refuses to write while an event loop runs.
@@ -75,6 +86,7 @@ def test_every_example_runs(code: str, tmp_path: Path) -> None:
     if "asyncio.run" not in code and "import KV" not in code:
         code = PROGRAM.format(code=textwrap.indent(code, "    "))
     subprocess.run([sys.executable, "-W", "error", "-c", code], cwd=tmp_path, check=True)
+    assert not left or (tmp_path / "state.json").read_text() == left
 
 
 def test_the_first_example_does_what_the_readme_says(tmp_path: Path) -> None:
