@@ -1,0 +1,99 @@
+//! JSON text as a person, or a program that wants plain text, gets to see it.
+
+use std::borrow::Cow;
+use std::fmt::Write;
+use std::time::{SystemTime, UNIX_EPOCH};
+
+use aiokv::binding::{decode_string, stored_time};
+
+/// The characters of a JSON string. A lone surrogate, which a Python program can store and UTF-8
+/// cannot express, has U+FFFD in its place.
+pub(crate) fn characters(text: &str) -> Cow<'_, str> {
+    match decode_string(text) {
+        Cow::Borrowed(bytes) => String::from_utf8_lossy(bytes),
+        Cow::Owned(bytes) => String::from_utf8_lossy(&bytes).into_owned().into(),
+    }
+}
+
+/// A value for `--raw`: the characters of a string, the text of anything else.
+pub(crate) fn raw(value_text: &str) -> Cow<'_, str> {
+    if value_text.starts_with('"') { characters(value_text) } else { value_text.into() }
+}
+
+/// Text with every character escaped that a terminal would obey instead of showing it. JSON stays
+/// the same JSON.
+pub(crate) fn harmless(text: &str) -> Cow<'_, str> {
+    if !text.contains(obeyed) {
+        return text.into();
+    }
+    let mut escaped = String::with_capacity(text.len());
+    for character in text.chars() {
+        if obeyed(character) {
+            let mut units = [0; 2];
+            for unit in character.encode_utf16(&mut units) {
+                write!(escaped, "\\u{unit:04x}").expect("a string takes everything");
+            }
+        } else {
+            escaped.push(character);
+        }
+    }
+    escaped.into()
+}
+
+/// Control characters, and those that change the direction of the text around them.
+fn obeyed(character: char) -> bool {
+    character.is_control()
+        || matches!(character, '\u{200e}' | '\u{200f}' | '\u{202a}'..='\u{202e}' | '\u{2066}'..='\u{2069}')
+}
+
+/// The name of a value's type, as JSON calls it.
+pub(crate) fn type_name(value_text: &str) -> &'static str {
+    match value_text.as_bytes().first() {
+        Some(b'"') => "string",
+        Some(b'[') => "array",
+        Some(b'{') => "object",
+        Some(b't' | b'f') => "boolean",
+        Some(b'n') => "null",
+        _ => "number",
+    }
+}
+
+/// How long ago the time is that a value stands for, in seconds; negative for the future. `None`
+/// for a value that hardly stands for a time.
+pub(crate) fn age_seconds(value_text: &str) -> Option<f64> {
+    // From 2001 on, and at most a year from now: smaller numbers count something, and larger ones
+    // are identifiers.
+    const EARLIEST: f64 = 1e9;
+    const YEAR: f64 = 366.0 * 86_400.0;
+    // A cheap look, before text is decoded that may be long.
+    if !value_text.starts_with(|first: char| first.is_ascii_digit() || first == '[') {
+        return None;
+    }
+    let now = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default().as_secs_f64();
+    let time = stored_time(value_text)?;
+    (EARLIEST..=now + YEAR).contains(&time).then_some(now - time)
+}
+
+/// An age in the largest unit that it has at least two of, such as `90 s`, `3 h` or `in 5 min`.
+pub(crate) fn age(seconds: f64) -> String {
+    const UNITS: [(&str, f64); 4] = [("d", 86_400.0), ("h", 3_600.0), ("min", 60.0), ("s", 1.0)];
+    let length = seconds.abs();
+    let fits = |(_, unit): &&(&str, f64)| length >= 2.0 * unit;
+    let (name, unit) = UNITS.iter().find(fits).unwrap_or(&UNITS[3]);
+    let number = (length / unit).floor();
+    if seconds <= -1.0 { format!("in {number} {name}") } else { format!("{number} {name}") }
+}
+
+/// A number of bytes as a person reads it.
+pub(crate) fn size(bytes: u64) -> String {
+    match bytes {
+        0..10_000 => format!("{bytes} bytes"),
+        10_000..10_240_000 => format!("{} KiB", bytes >> 10),
+        _ => format!("{} MiB", bytes >> 20),
+    }
+}
+
+/// A number of entries in words.
+pub(crate) fn entries(number: usize) -> String {
+    if number == 1 { "1 entry".to_owned() } else { format!("{number} entries") }
+}

@@ -1,0 +1,73 @@
+//! The store that a command works on.
+//!
+//! Reads give the text that entries have in the file. It is never decoded and encoded again, so
+//! numbers of any size and every spelling stay as they are.
+
+use std::path::{Path, PathBuf};
+
+use aiokv::binding::{self, Entry, Inspection, Operation, Snapshot};
+use aiokv::{Options, blocking};
+
+use crate::console::tell;
+use crate::outcome::{Failure, Outcome};
+
+/// A store, with the path and the options that the user gave.
+pub(crate) struct Store {
+    path: PathBuf,
+    options: Options,
+    kv: aiokv::AioKv,
+}
+
+impl Store {
+    /// Touches no file.
+    pub(crate) fn new(path: PathBuf, options: Options) -> Outcome<Self> {
+        let kv = aiokv::AioKv::with_options(&path, options.clone())?;
+        Ok(Self { path, options, kv })
+    }
+
+    /// The path of the file, spelled as the user did.
+    pub(crate) fn path(&self) -> &Path {
+        &self.path
+    }
+
+    /// The operations of the store.
+    pub(crate) fn kv(&self) -> blocking::AioKv {
+        self.kv.clone().into()
+    }
+
+    /// The entry of a key.
+    pub(crate) fn entries(&self, keys: &[String]) -> Outcome<Box<[Option<Entry>]>> {
+        let keys = keys.iter().map(|key| key.as_bytes().into()).collect();
+        match self.kv.ask_here(Operation::Read(keys))? {
+            binding::Outcome::Read(entries) => Ok(entries),
+            _ => unreachable!("a read is answered with entries"),
+        }
+    }
+
+    /// The entries whose keys start with `prefix`, all of one moment.
+    pub(crate) fn snapshot(&self, prefix: &str) -> Outcome<Snapshot> {
+        match self.kv.ask_here(Operation::ReadPrefix(prefix.as_bytes().into()))? {
+            binding::Outcome::Snapshot(snapshot) => Ok(snapshot),
+            _ => unreachable!("a read of a prefix is answered with a snapshot"),
+        }
+    }
+
+    /// What there is on disk. Changes nothing.
+    pub(crate) fn inspect(&self) -> Outcome<Inspection> {
+        Ok(binding::inspect(self.kv.path(), self.options.clone())?)
+    }
+
+    /// Tells that there is no file. That is no failure, because a missing file is an empty store; but
+    /// a misspelled path must not look like a store that was found to be empty, or good.
+    pub(crate) fn tell_missing(&self) {
+        tell(format!("`{}` does not exist: an empty store", self.path.display()));
+    }
+
+    /// Waits until the file alone holds what the command changed, so that no journal stays behind.
+    pub(crate) fn close(&self) -> Outcome<()> {
+        self.kv().close().map_err(|error| {
+            Failure::from(error)
+                .context("done, but the change is in the journal only, not in the file yet")
+        })
+    }
+}

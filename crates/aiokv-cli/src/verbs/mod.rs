@@ -1,0 +1,9 @@
+//! What the verbs do, each on one store: one file for verbs of one kind. A verb's struct is its
+//! arguments, and its `run` does it.
+
+pub(crate) mod change;
+pub(crate) mod check;
+pub(crate) mod copy;
+pub(crate) mod delete;
+pub(crate) mod get;
+pub(crate) mod list;
