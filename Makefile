@@ -4,10 +4,11 @@ PYTHON ?= python3
 VENV := .venv
 BIN := $(VENV)/bin
 PEERS := target/peers
+FRAMEWORKS := target/frameworks
 SOURCES := Cargo.toml Cargo.lock pyproject.toml \
 	$(shell find crates python -name '*.rs' -o -name '*.toml' -o -name '*.py' -o -name '*.pyi')
 
-.PHONY: demo test torture fuzz lint bench bench-day bench-peers clean
+.PHONY: demo test test-frameworks torture fuzz lint bench bench-day bench-peers clean
 
 # Runs the example of the README and shows the file that it leaves behind.
 demo: $(VENV)/built
@@ -21,6 +22,18 @@ test: $(VENV)/built
 	RUSTFLAGS='--cfg shuttle' cargo test -p aiokv --lib --target-dir target/shuttle queue
 	RUSTFLAGS='--cfg fuzzing' cargo test --release --manifest-path fuzz/Cargo.toml --target-dir target/fuzz
 	$(BIN)/python -m pytest
+
+# The adapters for frameworks: their types, their own tests, then the tests of each framework, from its
+# source distribution, with the adapter in the place of the framework's own storage.
+FRAMEWORKS_PYTHON = $(CURDIR)/$(FRAMEWORKS)/venv/bin/python
+FRAMEWORK_SUITE = PYTHONPATH=$(CURDIR)/tests/frameworks $(FRAMEWORKS_PYTHON) -m pytest \
+	--quiet --override-ini asyncio_default_fixture_loop_scope=function
+test-frameworks: $(FRAMEWORKS)/built $(FRAMEWORKS)/sources
+	$(FRAMEWORKS_PYTHON) -m mypy python/aiokv/ext/*.py tests/frameworks
+	$(FRAMEWORKS_PYTHON) -m pytest tests/frameworks
+	# The test that is left out looks into MemoryStorage.
+	cd $(FRAMEWORKS)/sources/aiogram-*/ && $(FRAMEWORK_SUITE) -p aiogram_suite tests/test_fsm \
+		--deselect tests/test_fsm/test_context.py::TestFSMContext::test_address_mapping
 
 # The simulation of several processes, then the crash tests, with new programs, each for as long as
 # told. AIOKV_SEED chooses the first program; a failure prints the one that failed.
@@ -82,3 +95,20 @@ $(PEERS)/tools: pyproject.toml
 $(PEERS)/built: $(PEERS)/tools $(SOURCES)
 	$(PEERS)/venv/bin/python -m pip install --quiet .
 	touch $@
+
+$(FRAMEWORKS)/tools: pyproject.toml
+	$(PYTHON) -m venv $(FRAMEWORKS)/venv
+	$(FRAMEWORKS)/venv/bin/python -m pip install --quiet --upgrade 'pip>=25.1'
+	$(FRAMEWORKS)/venv/bin/python -m pip install --quiet --group frameworks
+	touch $@
+
+$(FRAMEWORKS)/built: $(FRAMEWORKS)/tools $(SOURCES)
+	$(FRAMEWORKS)/venv/bin/python -m pip install --quiet .
+	touch $@
+
+$(FRAMEWORKS)/sources: $(FRAMEWORKS)/tools tests/frameworks/sources.txt
+	rm -rf $@ $@.new
+	$(FRAMEWORKS)/venv/bin/python -m pip download --quiet --no-deps --require-hashes \
+		--requirement tests/frameworks/sources.txt --dest $@.new
+	for archive in $@.new/*.tar.gz; do tar --extract --file $$archive --directory $@.new; done
+	mv $@.new $@
