@@ -32,6 +32,10 @@ raising_operations = pytest.mark.parametrize("operation", list(RAISING.values())
 IN_THE_FILE = {"first": 1}
 EVERYTHING = {"first": 1, "second": 2, "third": 3}
 
+# How long a process waits for the lock where another one commits all the time: on a busy disk a
+# single flush may take longer than `lock_timeout` is by default.
+PATIENCE_S = 50
+
 TOKEN = re.compile(r'"(?:[^"\\]|\\.)*"|[{}\[\],:]|[^\s"{}\[\],:]+')
 
 PROGRAM_START = """

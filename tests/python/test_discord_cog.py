@@ -12,7 +12,7 @@ import discord_cog
 import pytest
 from aiokv import AioKV
 from discord_cog import Community, Member, Message
-from helpers import forget_memory_of
+from helpers import PATIENCE_S, forget_memory_of
 
 GUILD = Member(12)
 MEMBERS = [Member(number) for number in range(5)]
@@ -92,7 +92,7 @@ async def run_share(
     name: str, path: Path, share: int, shares: int, *, is_cold: bool, go: Callable[[], None]
 ) -> None:
     """Runs every handler of a scenario whose number is that of this process, all at once."""
-    cog = Community(AioKV(path))
+    cog = Community(AioKV(path, lock_timeout=PATIENCE_S))
     if not is_cold:
         await cog.kv.get("absent")
     go()
@@ -102,7 +102,7 @@ async def run_share(
 
 
 async def increment_200_times(path: Path, go: Callable[[], None]) -> None:
-    kv = AioKV(path)
+    kv = AioKV(path, lock_timeout=PATIENCE_S)
     go()
     await asyncio.gather(*(kv.increment("count") for _ in range(100)))
     for _ in range(100):

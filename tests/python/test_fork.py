@@ -4,20 +4,20 @@ import json
 from pathlib import Path
 
 import pytest
-from helpers import names_in, run_program
+from helpers import PATIENCE_S, names_in, run_program
 
 # The program that forks has a thread of the store. Python warns of that since 3.12.
-START = """
+START = f"""
     import asyncio, multiprocessing, os, warnings
     from aiokv import AioKV
 
     warnings.simplefilter("ignore", DeprecationWarning)
-    kv = AioKV(path)
+    kv = AioKV(path, lock_timeout={PATIENCE_S})
 
     async def write(name, count):
         for number in range(count):
-            await kv.set(f"{name} {number}", number)
-            assert await kv.get(f"{name} {number}") == number
+            await kv.set(f"{{name}} {{number}}", number)
+            assert await kv.get(f"{{name}} {{number}}") == number
 
     def wait_for(child):
         assert os.waitpid(child, 0)[1] == 0
