@@ -3,17 +3,40 @@
 PYTHON ?= python3
 VENV := .venv
 BIN := $(VENV)/bin
+DEMO := target/demo
+DIST := target/dist
 PEERS := target/peers
 FRAMEWORKS := target/frameworks
 SOURCES := Cargo.toml Cargo.lock pyproject.toml \
 	$(shell find crates python -name '*.rs' -o -name '*.toml' -o -name '*.py' -o -name '*.pyi')
 
-.PHONY: demo test test-frameworks torture fuzz lint bench bench-day bench-peers clean
+.PHONY: demo dist test test-frameworks torture fuzz lint bench bench-day bench-peers clean
 
 # Runs the example of the README and shows the file that it leaves behind.
-demo: $(VENV)/built
-	cd $(VENV) && rm -f state.json && bin/python ../examples/quickstart.py
-	cat $(VENV)/state.json
+demo: $(DEMO)/built
+	cd $(DEMO) && rm -f state.json && venv/bin/python $(CURDIR)/examples/quickstart.py
+	cat $(DEMO)/state.json
+
+# Builds a wheel and the source distribution in target/dist, installs each in an environment of its
+# own, and runs the Python tests against what was installed. The wheel for Linux runs on every
+# system with glibc 2.17 or later.
+WHEEL_FOR_Linux := --zig --compatibility manylinux2014
+dist: pyproject.toml
+	rm -rf $(DIST)
+	$(PYTHON) -m venv $(DIST)/tools
+	$(DIST)/tools/bin/python -m pip install --quiet --upgrade 'pip>=25.1'
+	$(DIST)/tools/bin/python -m pip install --quiet --group dist
+	PATH="$(CURDIR)/$(DIST)/tools/bin:$$PATH" $(DIST)/tools/bin/maturin build --release --locked \
+		--out $(DIST) $(WHEEL_FOR_$(shell uname))
+	$(DIST)/tools/bin/maturin sdist --out $(DIST)
+	$(DIST)/tools/bin/twine check --strict $(DIST)/aiokv-*
+	for package in $(DIST)/aiokv-*.whl $(DIST)/aiokv-*.tar.gz; do \
+		rm -rf $(DIST)/venv && $(PYTHON) -m venv $(DIST)/venv && \
+		$(DIST)/venv/bin/python -m pip install --quiet --upgrade 'pip>=25.1' && \
+		$(DIST)/venv/bin/python -m pip install --quiet --group test && \
+		$(DIST)/venv/bin/python -m pip install --quiet --no-deps $$package && \
+		$(DIST)/venv/bin/python -m pytest --quiet || exit 1; \
+	done
 
 # Rust tests and the examples of the documentation, the queue under many schedules, a short run of
 # the fuzz targets, Python tests.
@@ -55,6 +78,8 @@ lint: $(VENV)/built
 	$(BIN)/ruff format --check
 	$(BIN)/mypy
 	$(BIN)/python -m mypy.stubtest aiokv._aiokv
+	$(BIN)/zizmor --offline --quiet .github
+	$(BIN)/check-jsonschema --builtin-schema vendor.github-workflows .github/workflows/*.yml
 
 # Prints two tables; fails nothing. Needs Linux and a quiet machine.
 bench: $(VENV)/built
@@ -84,6 +109,12 @@ $(VENV)/tools: pyproject.toml
 
 $(VENV)/built: $(VENV)/tools $(SOURCES)
 	$(BIN)/python -m pip install --quiet .
+	touch $@
+
+# Nothing but what the demo needs.
+$(DEMO)/built: $(SOURCES)
+	$(PYTHON) -m venv $(DEMO)/venv
+	$(DEMO)/venv/bin/python -m pip install --quiet .
 	touch $@
 
 $(PEERS)/tools: pyproject.toml
