@@ -7,10 +7,11 @@ DEMO := target/demo
 DIST := target/dist
 PEERS := target/peers
 FRAMEWORKS := target/frameworks
+DOCS := target/docs
 SOURCES := Cargo.toml Cargo.lock pyproject.toml \
 	$(shell find crates python -name '*.rs' -o -name '*.toml' -o -name '*.py' -o -name '*.pyi')
 
-.PHONY: demo dist test test-frameworks torture fuzz lint bench bench-day bench-peers clean
+.PHONY: demo dist test test-frameworks torture fuzz lint bench bench-day bench-peers docs clean
 
 # Runs the example of the README and shows the file that it leaves behind.
 demo: $(DEMO)/built
@@ -97,6 +98,17 @@ bench-peers: $(PEERS)/built
 		--manifest-path bench/peers-rust/Cargo.toml --target-dir target/peers-rust
 	PYTHONPATH=bench $(PEERS)/venv/bin/python -m peers
 
+# The documentation site, in target/site: pages, the Python interface, the Rust interface. Fails at a link that leads
+# nowhere, an anchor included, and at a page that would load something from the network. Needs Python 3.11 or later.
+docs: $(DOCS)/tools
+	RUSTDOCFLAGS='-D rustdoc::broken_intra_doc_links' cargo doc --no-deps --package aiokv --lib --target-dir target/rustdoc
+	NO_MKDOCS_2_WARNING=1 $(DOCS)/venv/bin/mkdocs build --strict --config-file site/mkdocs.yml
+	# rustdoc links to an index of crates, which one crate does not have, and its script makes the anchors of lines.
+	$(DOCS)/venv/bin/lychee --offline --include-fragments --no-progress --root-dir target/site \
+		--exclude-path 'rust/(help|settings)\.html' --exclude '\.rs\.html#[0-9-]+$$' \
+		'target/site/**/*.html'
+	! grep -rE --include='*.html' '<(script|link|img|iframe)[^>]+(src|href)="(https?:)?//' target/site
+
 clean:
 	cargo clean
 	rm -rf $(VENV)
@@ -121,6 +133,12 @@ $(PEERS)/tools: pyproject.toml
 	$(PYTHON) -m venv $(PEERS)/venv
 	$(PEERS)/venv/bin/python -m pip install --quiet --upgrade 'pip>=25.1'
 	$(PEERS)/venv/bin/python -m pip install --quiet --group peers
+	touch $@
+
+$(DOCS)/tools: pyproject.toml
+	$(PYTHON) -m venv $(DOCS)/venv
+	$(DOCS)/venv/bin/python -m pip install --quiet --upgrade 'pip>=25.1'
+	$(DOCS)/venv/bin/python -m pip install --quiet --group docs
 	touch $@
 
 $(PEERS)/built: $(PEERS)/tools $(SOURCES)
