@@ -11,7 +11,7 @@ DOCS := target/docs
 SOURCES := Cargo.toml Cargo.lock pyproject.toml \
 	$(shell find crates python -name '*.rs' -o -name '*.toml' -o -name '*.py' -o -name '*.pyi')
 
-.PHONY: demo dist test test-frameworks torture fuzz lint bench bench-day bench-peers docs clean
+.PHONY: demo dist test test-frameworks test-key-value torture fuzz lint bench bench-day bench-peers docs clean
 
 # Runs the example of the README and shows the file that it leaves behind.
 demo: $(DEMO)/built
@@ -58,6 +58,11 @@ test-frameworks: $(FRAMEWORKS)/built $(FRAMEWORKS)/sources
 	# The test that is left out looks into MemoryStorage.
 	cd $(FRAMEWORKS)/sources/aiogram-*/ && $(FRAMEWORK_SUITE) -p aiogram_suite tests/test_fsm \
 		--deselect tests/test_fsm/test_context.py::TestFSMContext::test_address_mapping
+
+# py-key-value's tests of a store, which are in its repository only: CHECKOUT is a copy of that.
+test-key-value: $(FRAMEWORKS)/built
+	cd $(CHECKOUT) && $(FRAMEWORK_SUITE) --config-file $(CURDIR)/pyproject.toml --import-mode=prepend \
+		--override-ini filterwarnings=default $(CURDIR)/tests/frameworks/key_value_suite.py
 
 # The simulation of several processes, then the crash tests, with new programs, each for as long as
 # told. AIOKV_SEED chooses the first program; a failure prints the one that failed.
