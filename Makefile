@@ -87,21 +87,26 @@ lint: $(VENV)/built
 	$(BIN)/zizmor --offline --quiet .github
 	$(BIN)/check-jsonschema --builtin-schema vendor.github-workflows .github/workflows/*.yml
 
-# Prints two tables; fails nothing. Needs Linux and a quiet machine.
+# Prints two tables; fails nothing. Needs Linux and a quiet machine. QUICK=--quick makes this and
+# bench-peers a short run, which shows only that everything works.
+QUICK ?=
 bench: $(VENV)/built
-	$(BIN)/python bench/run.py
+	$(BIN)/python bench/run.py $(QUICK)
 
 # Prints a table for docs/performance.md: how much is written to disk in a day. Needs Linux.
 bench-day: $(VENV)/built
 	$(BIN)/python bench/bytes_a_day.py
 
 # Measures aiokv beside other stores, which it installs in an environment of their own, and writes
-# docs/peers.md and docs/peers.svg. Takes half an hour and needs a quiet machine, Linux and Python
-# 3.11 or later.
+# docs/peers.md and docs/peers.svg, or PAGES/peers.md. Takes 25 minutes, and more to compile for the
+# first time; needs a quiet machine, Linux and Python 3.11 or later.
+PAGES ?= docs
 bench-peers: $(PEERS)/built
+	rm -rf $(PEERS)/criterion
 	CRITERION_HOME=$(CURDIR)/$(PEERS)/criterion cargo bench --locked \
-		--manifest-path bench/peers-rust/Cargo.toml --target-dir target/peers-rust
-	PYTHONPATH=bench $(PEERS)/venv/bin/python -m peers
+		--manifest-path bench/peers-rust/Cargo.toml --target-dir target/peers-rust \
+		$(if $(QUICK),-- '/100/')
+	PYTHONPATH=bench $(PEERS)/venv/bin/python -m peers --output $(PAGES) $(QUICK)
 
 # The documentation site, in target/site: pages, the Python interface, the Rust interface. Fails at a link that leads
 # nowhere, an anchor included, and at a page that would load something from the network. Needs Python 3.11 or later.

@@ -7,9 +7,12 @@ median over the pairs of stretches that ran side by side.
 
 from __future__ import annotations
 
+import sys
 from collections.abc import Awaitable, Callable, Sequence
 from dataclasses import dataclass
+from pathlib import Path
 from statistics import median
+from time import perf_counter
 
 
 @dataclass(frozen=True)
@@ -93,6 +96,25 @@ HEADINGS = [
 ]
 
 
+@dataclass(frozen=True)
+class Run:
+    """Where a run works, and whether it is a quick one, which shows only that everything works."""
+
+    directory: Path
+    quick: bool
+
+    def at_most(self, number: int, quick: int) -> int:
+        """Return how much of something a run takes."""
+        return min(number, quick) if self.quick else number
+
+    async def compare(
+        self, workload: str, stretches: int, subjects: Sequence[Subject]
+    ) -> list[Measurement]:
+        """Let the subjects take turns that many times."""
+        report_progress(workload)
+        return await compare(workload, self.at_most(stretches, 3), subjects)
+
+
 async def compare(workload: str, stretches: int, subjects: Sequence[Subject]) -> list[Measurement]:
     """Let the subjects take turns, back and forth so that neighbours stay neighbours."""
     for subject in subjects:
@@ -119,6 +141,14 @@ def ratio_of_pairs(samples: dict[str, list[float]], subject: Subject) -> float |
         return None
     pairs = zip(samples[subject.name], samples[subject.reference], strict=True)
     return median(own / other for own, other in pairs)
+
+
+_START = perf_counter()
+
+
+def report_progress(message: str) -> None:
+    """Tell whoever waits what is being measured, and since when."""
+    print(f"{perf_counter() - _START:5.0f} s  {message}", file=sys.stderr, flush=True)
 
 
 def format_table(measurements: Sequence[Measurement]) -> str:

@@ -5,9 +5,8 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from contextlib import ExitStack
 from dataclasses import dataclass
-from pathlib import Path
 
-from measurement import format_number, format_time
+from measurement import Run, format_number, format_time, report_progress
 from roles import Role
 from workloads import bot_state, write_json
 
@@ -15,6 +14,7 @@ MEDIAN_MAX = 5_000
 TAIL_MAX = 50_000
 STOP_MAX = 50_000
 SECONDS_BESIDE = 4
+WATCH_MAX = 10_000
 WRITTEN_MAX = 3_000_000
 STORES = 10_000
 THREADS_MAX = 64
@@ -50,9 +50,11 @@ class Reading:
 HEADINGS = ["workload", "what", "found", "bound", "verdict"]
 
 
-def beside_a_writer(directory: Path) -> list[Reading]:
+def beside_a_writer(run: Run) -> list[Reading]:
     """Let two processes use one key of one file in tight loops, with and without a journal."""
-    with Role("append_in_a_loop", directory / "beside-nothing", SECONDS_BESIDE) as role:
+    report_progress("two processes in tight loops")
+    seconds = run.at_most(SECONDS_BESIDE, 1)
+    with Role("append_in_a_loop", run.directory / "beside-nothing", seconds) as role:
         role.start()
         readings = durations("raw append, alone", role.found(), bounded=False)
     for journal in ("never", "always"):
@@ -61,12 +63,11 @@ def beside_a_writer(directory: Path) -> list[Reading]:
             ("get_in_a_loop", "set_in_a_loop"),
             ("set_in_a_loop", "set_in_a_loop"),
         ]:
-            path = directory / f"beside-{journal}-{own}-{other}.json"
+            path = run.directory / f"beside-{journal}-{own}-{other}.json"
             write_json(path, bot_state(100))
             with ExitStack() as stack:
                 roles = [
-                    stack.enter_context(Role(name, path, journal, SECONDS_BESIDE))
-                    for name in (own, other)
+                    stack.enter_context(Role(name, path, journal, seconds)) for name in (own, other)
                 ]
                 for role in roles:
                     role.start()
@@ -88,11 +89,12 @@ def durations(workload: str, found: Mapping[str, float], bounded: bool) -> list[
     ]
 
 
-def written_in_background(directory: Path) -> list[Reading]:
+def written_in_background(run: Run) -> list[Reading]:
     """Make a few small changes to a large state."""
-    path = directory / "background.json"
-    write_json(path, bot_state(100_000))
-    sets, seconds = 50, 25
+    report_progress("written in the background")
+    path = run.directory / "background.json"
+    write_json(path, bot_state(run.at_most(100_000, 10_000)))
+    sets, seconds = 50, run.at_most(25, 2)
     with Role("set_now_and_then", path, sets, seconds) as role:
         role.start()
         found = role.found()
@@ -101,13 +103,39 @@ def written_in_background(directory: Path) -> list[Reading]:
     return [Reading(workload, "written", found["written"], WRITTEN_MAX, "bytes")]
 
 
-def many_stores(directory: Path) -> list[Reading]:
-    """Use many stores in one process. The second change of a store begins a journal."""
+def watch(run: Run) -> list[Reading]:
+    """Let a process watch a key that another one sets, again and again after a pause."""
+    report_progress("watch")
     readings = []
+    sets, pause = run.at_most(200, 20), 0.02
+    for journal in ("never", "always"):
+        path = run.directory / f"watch-{journal}.json"
+        write_json(path, bot_state(100))
+        with (
+            Role("watch_the_time", path) as watcher,
+            Role("set_the_time", path, journal, sets, pause) as writer,
+        ):
+            watcher.start()
+            writer.start()
+            found = watcher.found()
+        workload = f"watch: a change of another process, journal={journal}"
+        readings += [
+            Reading(workload, "median", found["median"], WATCH_MAX, "us"),
+            *durations(workload, found, bounded=False)[1:],
+        ]
+    return readings
+
+
+def many_stores(run: Run) -> list[Reading]:
+    """Use many stores in one process. The second change of a store begins a journal."""
+    report_progress("many stores")
+    readings = []
+    stores = run.at_most(STORES, 500)
     for journal, sets in (("auto", 1), ("always", 2)):
         times = {1: "once", 2: "twice"}[sets]
-        workload = f"{STORES:,} stores, each written {times}, journal={journal}"
-        with Role("use_many_stores", directory / f"many-{journal}", STORES, journal, sets) as role:
+        workload = f"{stores:,} stores, each written {times}, journal={journal}"
+        path = run.directory / f"many-{journal}"
+        with Role("use_many_stores", path, stores, journal, sets) as role:
             role.start()
             found = role.found()
         idle, used, dropped = (found[f"stop when {when}"] for when in ("idle", "used", "dropped"))

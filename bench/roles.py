@@ -110,16 +110,40 @@ async def in_a_loop(operation: Callable[[int], Awaitable[object]], seconds: floa
             durations.append((now - before) / 1_000)
             last = found
         before = now
-    durations.sort()
-    emit(
-        {
-            "calls": len(durations),
-            "median": durations[len(durations) // 2],
-            "99 %": durations[len(durations) * 99 // 100],
-            "longest": durations[-1],
-        }
-    )
+    emit_durations(durations)
     wait_for_end()
+
+
+async def set_the_time(path: str, journal: str, sets: str, pause: str) -> None:
+    """Set a key to the time when the `set` began, again and again after a pause, then to 0."""
+    store = new_store(path, journal)
+    await store.get(KEY)
+    wait_for_start()
+    for _ in range(int(sets)):
+        await asyncio.sleep(float(pause))
+        await store.set(KEY, perf_counter_ns())
+    await store.set(KEY, 0)
+    wait_for_end()
+    await store.close()
+
+
+async def watch_the_time(path: str) -> None:
+    """Measure how long after the beginning of each `set` the change is told here, until it is 0.
+
+    The clock is one for all processes of a Linux system. Two changes that come together because
+    the machine is busy are told as one.
+    """
+    store = new_store(path)
+    durations: list[float] = []
+    async with store.watch(KEY) as watched:
+        wait_for_start()
+        async for change in watched:
+            if change.new == 0:
+                break
+            durations.append((perf_counter_ns() - change.new) / 1_000)
+    emit_durations(durations)
+    wait_for_end()
+    await store.close()
 
 
 async def set_now_and_then(path: str, sets: str, seconds: str) -> None:
@@ -219,16 +243,32 @@ def watching() -> Iterator[dict[str, int]]:
         thread.join()
 
 
+def emit_durations(durations: list[float]) -> None:
+    """Hand over what is asked about the durations of many calls."""
+    durations.sort()
+    emit(
+        {
+            "calls": len(durations),
+            "median": durations[len(durations) // 2],
+            "99 %": durations[len(durations) * 99 // 100],
+            "longest": durations[-1],
+        }
+    )
+
+
 def entries_of(directory: str) -> int:
     """Return how many entries a directory has."""
     return sum(1 for _ in Path(directory).iterdir())
 
 
 def new_store(path: str, journal: str = "auto") -> Any:
-    """Return a store. The module is imported here: the process that holds the clock needs none."""
+    """Return a store. The module is imported here: the process that holds the clock needs none.
+
+    It waits long for a lock: a busy disk may take long for a flush.
+    """
     from aiokv import AioKV
 
-    return AioKV(path, journal=cast(Journal, journal))
+    return AioKV(path, journal=cast(Journal, journal), lock_timeout=30)
 
 
 def resident_bytes() -> int:
@@ -267,7 +307,9 @@ FUNCTIONS = {
         get_in_a_loop,
         set_in_a_loop,
         set_now_and_then,
+        set_the_time,
         use_many_stores,
+        watch_the_time,
     )
 }
 

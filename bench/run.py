@@ -16,9 +16,10 @@ from importlib.metadata import version
 from pathlib import Path
 from tempfile import TemporaryDirectory
 
+import operations
 import promises
 import workloads
-from measurement import Measurement, format_rows, format_table
+from measurement import Measurement, Run, format_rows, format_table
 
 REPOSITORY = Path(__file__).resolve().parent.parent
 RAW_REPLACE = REPOSITORY / "crates" / "aiokv" / "examples" / "raw_replace.rs"
@@ -32,6 +33,9 @@ ratio       median over the pairs of stretches that ran side by side
 repeated    stretches x calls in each; the subjects of a workload take turns, stretch by stretch
 floor       an `async def` on a dict
 raw loop    create, write, flush, rename, flush directory, in Rust
+raw append  a line with a checksum is written at the end of a file, then fdatasync, in Python
+KV          the interface without `await`, called in a thread without an event loop
+transact    reads a key and sets it; at once, all of them the same key
 plain       the same interface with json, a temporary file, rename, a lock and threads
 journal     with journal="always"; otherwise a small file is replaced at every set
 SQLite      the same interface with sqlite3, called directly: WAL, synchronous=FULL, a transaction
@@ -41,6 +45,7 @@ value set so far.
 
 beside      two processes in tight loops, on one key of one file with 100 keys; "raw append" is what
             the disk takes for a line and a flush, with nothing beside it
+watch       from the beginning of the `set` in one process to the change in the loop of another one
 written     by `write_bytes` of /proc/self/io: every page of a file that the process made dirty,
             each time it had been clean; what is written in the background included, `close` not
 stores      10,000 stores in one process, a hundred at a time, each with a file of its own; most
@@ -59,33 +64,42 @@ def main() -> None:
         default=REPOSITORY.parent,
         help="where to put the working directory, removed at the end (default: %(default)s)",
     )
-    parent = parser.parse_args().directory
-    with TemporaryDirectory(prefix="aiokv-bench-", dir=parent) as name:
+    parser.add_argument("--quick", action="store_true", help="a short run, for development")
+    arguments = parser.parse_args()
+    with TemporaryDirectory(prefix="aiokv-bench-", dir=arguments.directory) as name:
         directory = Path(name)
+        run = Run(directory, arguments.quick)
         print(machine_facts(directory))
-        print("Measuring takes three or four minutes.", end="\n\n", flush=True)
-        measurements = asyncio.run(measure(directory, compile_raw_replace(directory)))
+        print("Measuring takes some minutes.", end="\n\n", flush=True)
+        measurements = asyncio.run(measure(run, compile_raw_replace(directory)))
         print(format_table(measurements), end="\n\n", flush=True)
         readings = [
-            *promises.beside_a_writer(directory),
-            *promises.written_in_background(directory),
-            *promises.many_stores(directory),
+            *promises.beside_a_writer(run),
+            *promises.watch(run),
+            *promises.written_in_background(run),
+            *promises.many_stores(run),
         ]
     print(format_rows(promises.HEADINGS, promises.rows(readings)), end="\n\n")
     print(EXPLANATION)
 
 
-async def measure(directory: Path, raw_replace: Path) -> list[Measurement]:
+async def measure(run: Run, raw_replace: Path) -> list[Measurement]:
     """Go through the workloads one after another."""
     return [
-        *await workloads.get(directory, keys=100),
-        *await workloads.get(directory, keys=100_000),
-        *await workloads.set_one_by_one(directory, raw_replace),
-        *await workloads.set_one_by_one_without_fsync(directory),
-        *await workloads.set_at_once(directory),
-        *await workloads.set_from_several_processes(directory),
-        *await workloads.open_large_file(directory),
-        *await workloads.import_package(),
+        *await workloads.get(run, keys=100),
+        *await workloads.get(run, keys=100_000),
+        *await operations.get_without_await(run),
+        *await operations.get_many(run),
+        *await operations.keys_of_a_prefix(run),
+        *await workloads.set_one_by_one(run, raw_replace),
+        *await workloads.set_one_by_one_without_fsync(run),
+        *await operations.set_without_await(run),
+        *await operations.one_by_one(run),
+        *await workloads.set_at_once(run),
+        *await operations.at_once(run),
+        *await workloads.set_from_several_processes(run),
+        *await workloads.open_large_file(run),
+        *await workloads.import_package(run),
     ]
 
 

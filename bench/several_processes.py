@@ -21,9 +21,10 @@ from typing import Any
 from aiokv import AioKV
 from sqlite import SqliteKV
 
+# They wait for each other as long as SQLite does: a busy disk may take long for a flush.
 STORES: dict[str, Callable[[str], AioKV | SqliteKV]] = {
-    "aiokv": AioKV,
-    "aiokv-journal": partial(AioKV, journal="always"),
+    "aiokv": partial(AioKV, lock_timeout=30),
+    "aiokv-journal": partial(AioKV, journal="always", lock_timeout=30),
     "sqlite": SqliteKV,
 }
 

@@ -16,7 +16,7 @@ from time import perf_counter_ns
 from typing import Any, Protocol
 
 from aiokv import AioKV
-from measurement import Bound, Measurement, Subject, compare
+from measurement import Bound, Measurement, Run, Subject
 from plain import PlainKV, State
 from several_processes import time_processes
 from sqlite import SqliteKV
@@ -54,10 +54,10 @@ class Floor:
         self._items[key] = value
 
 
-async def get(directory: Path, keys: int) -> list[Measurement]:
+async def get(run: Run, keys: int) -> list[Measurement]:
     """Measure one `get` after another, of keys in random order, while nothing changes."""
     state = bot_state(keys)
-    path = directory / f"get-{keys}.json"
+    path = run.directory / f"get-{keys}.json"
     write_json(path, state)
     order = random.Random(1).choices(list(state), k=20_000)
     plain_order = order[: 100 if keys <= 1_000 else 2]
@@ -65,7 +65,7 @@ async def get(directory: Path, keys: int) -> list[Measurement]:
     aiokv = AioKV(path)
     floor = Floor(state)
     plain = PlainKV(path)
-    measurements = await compare(
+    measurements = await run.compare(
         f"get, {keys:,} keys",
         15,
         [
@@ -91,13 +91,13 @@ async def get(directory: Path, keys: int) -> list[Measurement]:
     return measurements
 
 
-async def set_one_by_one(directory: Path, raw_replace: Path) -> list[Measurement]:
+async def set_one_by_one(run: Run, raw_replace: Path) -> list[Measurement]:
     """Measure one `set` after another, beside a raw loop that writes the same bytes."""
-    aiokv = FilledStore(AioKV, directory / "one-by-one.json", keys=100)
-    plain = FilledStore(PlainKV, directory / "one-by-one-plain.json", keys=100)
-    raw_path = directory / "one-by-one-raw.json"
+    aiokv = FilledStore(AioKV, run.directory / "one-by-one.json", keys=100)
+    plain = FilledStore(PlainKV, run.directory / "one-by-one-plain.json", keys=100)
+    raw_path = run.directory / "one-by-one-raw.json"
     calls = 40
-    measurements = await compare(
+    measurements = await run.compare(
         "set one by one, 100 keys",
         31,
         [
@@ -128,12 +128,12 @@ async def set_one_by_one(directory: Path, raw_replace: Path) -> list[Measurement
     return measurements
 
 
-async def set_one_by_one_without_fsync(directory: Path) -> list[Measurement]:
+async def set_one_by_one_without_fsync(run: Run) -> list[Measurement]:
     """Measure one `set` after another where nothing is flushed."""
-    aiokv = FilledStore(AioKV, directory / "no-fsync.json", keys=100, fsync=False)
-    plain = FilledStore(PlainKV, directory / "no-fsync-plain.json", keys=100, fsync=False)
+    aiokv = FilledStore(AioKV, run.directory / "no-fsync.json", keys=100, fsync=False)
+    plain = FilledStore(PlainKV, run.directory / "no-fsync-plain.json", keys=100, fsync=False)
     calls = 40
-    measurements = await compare(
+    measurements = await run.compare(
         "set one by one, 100 keys, fsync=False",
         31,
         [
@@ -151,17 +151,18 @@ async def set_one_by_one_without_fsync(directory: Path) -> list[Measurement]:
     return measurements
 
 
-async def set_at_once(directory: Path) -> list[Measurement]:
+async def set_at_once(run: Run) -> list[Measurement]:
     """Measure 1,000 `set`s of different keys, started together and awaited together."""
     keys = 1_000
-    aiokv = FilledStore(AioKV, directory / "at-once.json", keys)
-    plain = FilledStore(PlainKV, directory / "at-once-plain.json", keys)
+    aiokv = FilledStore(AioKV, run.directory / "at-once.json", keys)
+    many = FilledStore(AioKV, run.directory / "set-many.json", keys)
+    plain = FilledStore(PlainKV, run.directory / "at-once-plain.json", keys)
     plain_without_fsync = FilledStore(
-        PlainKV, directory / "at-once-plain-no-fsync.json", keys, fsync=False
+        PlainKV, run.directory / "at-once-plain-no-fsync.json", keys, fsync=False
     )
     floor_changes = dict.fromkeys(bot_state(keys), NOW)
     floor = Floor({})
-    measurements = await compare(
+    measurements = await run.compare(
         "1,000 sets at once, each",
         11,
         [
@@ -172,6 +173,13 @@ async def set_at_once(directory: Path) -> list[Measurement]:
                 durability="power",
                 reference="floor",
                 bound=Bound(microseconds_max=15),
+            ),
+            Subject(
+                "aiokv set_many",
+                lambda: many.set_many(keys),
+                calls=keys,
+                durability="power",
+                reference="aiokv",
             ),
             Subject("floor", lambda: time_sets_at_once(floor, floor_changes), calls=keys),
             Subject(
@@ -194,7 +202,7 @@ async def set_at_once(directory: Path) -> list[Measurement]:
     return measurements
 
 
-async def set_from_several_processes(directory: Path) -> list[Measurement]:
+async def set_from_several_processes(run: Run) -> list[Measurement]:
     """Measure 4 processes that write to one file at once, each one `set` after another.
 
     Every process has its own keys, and every stretch new values, so that a value which was lost to
@@ -216,12 +224,12 @@ async def set_from_several_processes(directory: Path) -> list[Measurement]:
     async def read_json(path: Path) -> object:
         return json.loads(await asyncio.to_thread(path.read_bytes))
 
-    json_path = directory / "several-processes.json"
-    journal_path = directory / "several-processes-journal.json"
-    sqlite_path = directory / "several-processes.sqlite"
+    json_path = run.directory / "several-processes.json"
+    journal_path = run.directory / "several-processes-journal.json"
+    sqlite_path = run.directory / "several-processes.sqlite"
     # It stays open, or SQLite would have to start with a new log in every stretch.
     sqlite = SqliteKV(sqlite_path)
-    measurements = await compare(
+    measurements = await run.compare(
         f"set from {processes} processes at once, each",
         5,
         [
@@ -251,7 +259,7 @@ async def set_from_several_processes(directory: Path) -> list[Measurement]:
     return measurements
 
 
-async def open_large_file(directory: Path) -> list[Measurement]:
+async def open_large_file(run: Run) -> list[Measurement]:
     """Measure the first `get` of a process, of a file in the page cache, beside `json.load`.
 
     The file comes in two layouts: on one line, as `json.dump` writes it, and one entry a line, as
@@ -259,22 +267,24 @@ async def open_large_file(directory: Path) -> list[Measurement]:
     """
     keys = 100_000
     state = bot_state(keys)
-    one_line = directory / "open-one-line.json"
+    one_line = run.directory / "open-one-line.json"
     write_json(one_line, state, indent=None)
-    own = FilledStore(AioKV, directory / "open-own.json", keys)
+    own = FilledStore(AioKV, run.directory / "open-own.json", keys)
     await own.set_one_by_one(1)
     await own.store.close()
 
     key, expected = list(state.items())[-1]
     return [
-        *await open_beside_json("one line", one_line, key, expected),
-        *await open_beside_json("own layout", own.path, key, expected),
+        *await open_beside_json(run, "one line", one_line, key, expected),
+        *await open_beside_json(run, "own layout", own.path, key, expected),
     ]
 
 
-async def open_beside_json(layout: str, path: Path, key: str, expected: str) -> list[Measurement]:
+async def open_beside_json(
+    run: Run, layout: str, path: Path, key: str, expected: str
+) -> list[Measurement]:
     """Measure one layout of the large file."""
-    return await compare(
+    return await run.compare(
         f"open 100,000 keys and get, {layout}",
         15,
         [
@@ -294,9 +304,9 @@ async def open_beside_json(layout: str, path: Path, key: str, expected: str) -> 
     )
 
 
-async def import_package() -> list[Measurement]:
+async def import_package(run: Run) -> list[Measurement]:
     """Measure `import aiokv` in new processes that have imported `asyncio`."""
-    return await compare(
+    return await run.compare(
         "import aiokv beyond asyncio",
         31,
         [
@@ -329,6 +339,10 @@ class FilledStore:
     async def set_at_once(self, calls: int) -> float:
         """Return the microseconds of all `set`s together, divided by their number."""
         return await self._set(time_sets_at_once, calls)
+
+    async def set_many(self, calls: int) -> float:
+        """Return the microseconds of one `set_many`, divided by its changes."""
+        return await self._set(time_set_many, calls)
 
     async def _set(self, time_sets: Callable[[Sets, State], Awaitable[float]], calls: int) -> float:
         """Time the next changes, then make sure that the file holds every one of them."""
@@ -364,19 +378,27 @@ async def time_sets_at_once(store: Sets, changes: State) -> float:
     return microseconds_since(start) / len(changes)
 
 
+async def time_set_many(store: Sets, changes: State) -> float:
+    """Return the time of the one call, divided by the changes."""
+    assert isinstance(store, AioKV)
+    start = perf_counter_ns()
+    await store.set_many(changes)
+    return microseconds_since(start) / len(changes)
+
+
 async def run_raw_replace(program: Path, path: Path, rounds: int, content: bytes) -> float:
     """Return the median round, as for the `set`s it is compared with."""
-    output = await run([program, path, str(rounds)], content)
+    output = await run_program([program, path, str(rounds)], content)
     return median(int(nanoseconds) / 1_000 for nanoseconds in output.split())
 
 
 async def run_fresh_process(function: str, *arguments: str | Path) -> float:
     """Return what a function of `fresh_process.py` measured."""
-    output = await run([sys.executable, FRESH_PROCESS, function, *arguments])
+    output = await run_program([sys.executable, FRESH_PROCESS, function, *arguments])
     return int(output) / 1_000
 
 
-async def run(command: Sequence[str | Path], content: bytes = b"") -> bytes:
+async def run_program(command: Sequence[str | Path], content: bytes = b"") -> bytes:
     """Run a program and return what it printed."""
     completed = await asyncio.to_thread(
         subprocess.run, command, input=content, stdout=subprocess.PIPE, check=True

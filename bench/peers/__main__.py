@@ -45,7 +45,9 @@ def main() -> None:
         results = Results.load(RESULTS)
     else:
         results = asyncio.run(measure(QUICK if arguments.quick else FULL))
-    report = format_report(results, read_criterion(CRITERION))
+    rust = read_criterion(CRITERION)
+    results.cells += rust
+    report = format_report(results, rust)
     (arguments.output / "peers.md").write_text(report, encoding="utf-8")
     draw(results, arguments.output / "peers.svg")
     print(report)

@@ -12,6 +12,7 @@ import shelve
 from abc import ABC, abstractmethod
 from collections.abc import Awaitable, Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
+from itertools import takewhile
 from pathlib import Path
 from typing import Any, TypeVar
 
@@ -35,48 +36,51 @@ class BlockingStore(ABC):
 
     async def open(self) -> None:
         """Open in the thread that does everything else too."""
-        await self._in_thread(self._open)
+        await self.in_thread(self._open)
 
     def get(self, key: str) -> Awaitable[Any]:
         """Read in the thread."""
-        return self._in_thread(self._get, key)
+        return self.in_thread(self.get_blocking, key)
 
     def set(self, key: str, value: Any) -> Awaitable[Any]:
         """Write in the thread."""
-        return self._in_thread(self._set, key, value)
+        return self.in_thread(self.set_blocking, key, value)
 
     async def set_at_once(self, items: Sequence[Item]) -> None:
         """Write all of them with one detour."""
-        await self._in_thread(self._set_at_once, items)
+        await self.in_thread(self._set_at_once, items)
 
     def delete(self, key: str) -> Awaitable[Any]:
         """Delete in the thread."""
-        return self._in_thread(self._delete, key)
+        return self.in_thread(self._delete, key)
 
     def get_all(self) -> Awaitable[State]:
         """Build the dict in the thread."""
-        return self._in_thread(self._get_all)
+        return self.in_thread(self._get_all)
 
     async def fill(self, state: State) -> None:
         """Write everything with one detour."""
-        await self._in_thread(self._fill, list(state.items()))
+        await self.in_thread(self._fill, list(state.items()))
 
     async def close(self) -> None:
         """Close in the thread, then end it."""
-        await self._in_thread(self._close)
+        await self.in_thread(self._close)
         self._thread.shutdown()
 
-    def _in_thread(self, function: Callable[..., Result], *arguments: Any) -> Awaitable[Result]:
+    def in_thread(self, function: Callable[..., Result], *arguments: Any) -> Awaitable[Result]:
+        """Call a function in the thread."""
         return asyncio.get_running_loop().run_in_executor(self._thread, function, *arguments)
 
     @abstractmethod
     def _open(self) -> None: ...
 
     @abstractmethod
-    def _get(self, key: str) -> Any: ...
+    def get_blocking(self, key: str) -> Any:
+        """Read, in the thread."""
 
     @abstractmethod
-    def _set(self, key: str, value: Any) -> None: ...
+    def set_blocking(self, key: str, value: Any) -> None:
+        """Write, in the thread."""
 
     @abstractmethod
     def _set_at_once(self, items: Sequence[Item]) -> None: ...
@@ -100,10 +104,10 @@ class TinydbStore(BlockingStore):
     def _open(self) -> None:
         self._database: Any = tinydb.TinyDB(self._path)
 
-    def _get(self, key: str) -> Any:
+    def get_blocking(self, key: str) -> Any:
         return self._database.get(tinydb.where("key") == key)["value"]
 
-    def _set(self, key: str, value: Any) -> None:
+    def set_blocking(self, key: str, value: Any) -> None:
         self._database.upsert({"key": key, "value": value}, tinydb.where("key") == key)
 
     def _set_at_once(self, items: Sequence[Item]) -> None:
@@ -134,10 +138,10 @@ class ShelveStore(BlockingStore):
     def _open(self) -> None:
         self._shelf = shelve.open(str(self._path))  # noqa: SIM115 - it stays open
 
-    def _get(self, key: str) -> Any:
+    def get_blocking(self, key: str) -> Any:
         return self._shelf[key]
 
-    def _set(self, key: str, value: Any) -> None:
+    def set_blocking(self, key: str, value: Any) -> None:
         # Without `sync` the change may be found only after an orderly end.
         self._shelf[key] = value
         self._shelf.sync()
@@ -163,10 +167,26 @@ class DiskcacheStore(BlockingStore):
     def _open(self) -> None:
         self._index: Any = diskcache.Index(str(self._path))
 
-    def _get(self, key: str) -> Any:
+    def add(self, key: str, value: Any) -> Awaitable[bool]:
+        """Store the value if there is none."""
+        return self.in_thread(self._index.cache.add, key, value)
+
+    def increment(self, key: str) -> Awaitable[int]:
+        """Add one."""
+        return self.in_thread(self._index.cache.incr, key)
+
+    def transact(self, key: str) -> Awaitable[None]:
+        """Read, add one and write."""
+        return self.in_thread(self._transact, key)
+
+    def _transact(self, key: str) -> None:
+        with self._index.transact():
+            self._index[key] = self._index.get(key, 0) + 1
+
+    def get_blocking(self, key: str) -> Any:
         return self._index[key]
 
-    def _set(self, key: str, value: Any) -> None:
+    def set_blocking(self, key: str, value: Any) -> None:
         self._index[key] = value
 
     def _set_at_once(self, items: Sequence[Item]) -> None:
@@ -189,10 +209,10 @@ class SqlitedictStore(BlockingStore):
     def _open(self) -> None:
         self._database: Any = sqlitedict.SqliteDict(str(self._path), outer_stack=False)
 
-    def _get(self, key: str) -> Any:
+    def get_blocking(self, key: str) -> Any:
         return self._database[key]
 
-    def _set(self, key: str, value: Any) -> None:
+    def set_blocking(self, key: str, value: Any) -> None:
         self._database[key] = value
         self._database.commit()
 
@@ -226,10 +246,26 @@ class RocksdictStore(BlockingStore):
         self._database.set_write_options(options)
         self._options = options
 
-    def _get(self, key: str) -> Any:
+    def get_many(self, keys: Sequence[str]) -> Awaitable[State]:
+        """Read several keys with one call."""
+        return self.in_thread(self._get_many, keys)
+
+    def keys(self, prefix: str) -> Awaitable[list[str]]:
+        """List the keys from the first that may have the prefix."""
+        return self.in_thread(self._keys, prefix)
+
+    def _get_many(self, keys: Sequence[str]) -> State:
+        values: Any = self._database.get(list(keys))
+        return dict(zip(keys, values, strict=True))
+
+    def _keys(self, prefix: str) -> list[str]:
+        keys = map(str, self._database.keys(from_key=prefix))
+        return list(takewhile(lambda key: key.startswith(prefix), keys))
+
+    def get_blocking(self, key: str) -> Any:
         return self._database[key]
 
-    def _set(self, key: str, value: Any) -> None:
+    def set_blocking(self, key: str, value: Any) -> None:
         self._database[key] = value
 
     def _set_at_once(self, items: Sequence[Item]) -> None:

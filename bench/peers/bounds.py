@@ -2,18 +2,28 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from functools import partial
 
 from measurement import format_number, format_time
 
-from peers.contestants import AIOKV, AIOKV_JOURNAL, CONTESTANTS, OWN, POWER
+from peers.contestants import (
+    AIOKV,
+    AIOKV_JOURNAL,
+    AIOKV_WITHOUT_FSYNC,
+    CONTESTANTS,
+    OWN,
+    POWER,
+    contestant_named,
+)
 from peers.results import (
     AT_ONCE,
     BYTES_PER_SET,
     GET,
     JSON_LOAD,
+    KV_GET,
+    KV_SET,
     MEMORY,
     OPEN,
     RAW_APPEND,
@@ -23,7 +33,9 @@ from peers.results import (
     Results,
     stop_during,
 )
+from peers.rust import RUST_BLOCKING, RUST_PEERS, RUST_SET
 
+BLOCKING_PEERS = ("shelve", "diskcache", "sqlitedict", "lmdb")
 BYTES_PER_SET_MAX = 8 * 1024
 STOP_MICROSECONDS_MAX = 5_000.0
 
@@ -91,18 +103,37 @@ def at_most(limit: float, ratio: float | None) -> Finding | None:
     return None if ratio is None else Finding(f"{format_number(ratio)} x", ratio <= limit)
 
 
-def faster_than_peers(
-    factor: float, workload: str, own: str, durable_only: bool
+def equally_durable(peer: str) -> str:
+    """Return the aiokv that makes the same promise as the peer, about what survives."""
+    return AIOKV_JOURNAL if contestant_named(peer).survives == POWER else AIOKV_WITHOUT_FSYNC
+
+
+def durable_peers() -> list[str]:
+    """Return the peers whose changes survive a loss of power."""
+    return [name for name in all_peers() if contestant_named(name).survives == POWER]
+
+
+def all_peers() -> list[str]:
+    """Return the names of all that are not aiokv."""
+    return [contestant.name for contestant in CONTESTANTS if contestant.name not in OWN]
+
+
+def faster_than(
+    factor: float, workload: str, own: str, peers: Sequence[str]
 ) -> Callable[[Results, int], Finding | None]:
-    """Return how to find out whether every peer takes at least that many times as long."""
-    peers = [
-        contestant.name
-        for contestant in CONTESTANTS
-        if contestant.name not in OWN and (contestant.survives == POWER or not durable_only)
-    ]
+    """Return how to find out whether each peer takes at least that many times as long."""
+    return faster_than_each(factor, workload, dict.fromkeys(peers, own))
+
+
+def faster_than_each(
+    factor: float, workload: str, own_by_peer: Mapping[str, str]
+) -> Callable[[Results, int], Finding | None]:
+    """Return the same where not every peer has the same aiokv beside it."""
 
     def find(results: Results, keys: int) -> Finding | None:
-        ratios = [(results.ratio(workload, keys, peer, own), peer) for peer in peers]
+        ratios = [
+            (results.ratio(workload, keys, peer, own), peer) for peer, own in own_by_peer.items()
+        ]
         measured = [(ratio, peer) for ratio, peer in ratios if ratio is not None]
         if not measured:
             return None
@@ -136,7 +167,7 @@ PROMISES = (
     ),
     Promise(
         "the same `set`: faster than every durable peer; as many times as long takes",
-        faster_than_peers(1, SET, AIOKV_JOURNAL, durable_only=True),
+        faster_than(1, SET, AIOKV_JOURNAL, durable_peers()),
         at_every_size=True,
     ),
     Promise(
@@ -150,18 +181,39 @@ PROMISES = (
         at_every_size=False,
     ),
     Promise(
+        f"`KV.set`, {AIOKV_JOURNAL}: at most 1.15 times a raw append and flush",
+        ratio_at_most(1.15, KV_SET, AIOKV_JOURNAL, RAW_APPEND),
+        at_every_size=True,
+    ),
+    Promise(
+        f"`KV.set`, {AIOKV_JOURNAL} beside lmdb, {AIOKV_WITHOUT_FSYNC} beside peers that survive "
+        "a kill only: faster than shelve, diskcache, sqlitedict and lmdb",
+        faster_than_each(1, KV_SET, {peer: equally_durable(peer) for peer in BLOCKING_PEERS}),
+        at_every_size=True,
+    ),
+    Promise(
+        "`KV.get`: faster than shelve, diskcache, sqlitedict and lmdb",
+        faster_than(1, KV_GET, AIOKV, BLOCKING_PEERS),
+        at_every_size=True,
+    ),
+    Promise(
+        "1,000 at once: faster than a synchronous `WriteBatch` of rocksdict and TinyDB's `update`",
+        faster_than(1, AT_ONCE, AIOKV, ("rocksdict sync", "TinyDB")),
+        at_every_size=True,
+    ),
+    Promise(
         "1,000 at once: 10 times the throughput of every durable peer, given one batch",
-        faster_than_peers(10, AT_ONCE, AIOKV, durable_only=True),
+        faster_than(10, AT_ONCE, AIOKV, durable_peers()),
         at_every_size=True,
     ),
     Promise(
         "1,000 at once: 10 times the throughput of every durable peer, given a task each",
-        faster_than_peers(10, TASKS_AT_ONCE, AIOKV, durable_only=True),
+        faster_than(10, TASKS_AT_ONCE, AIOKV, durable_peers()),
         at_every_size=True,
     ),
     Promise(
         "`get`: faster than every peer; as many times as long takes",
-        faster_than_peers(1, GET, AIOKV, durable_only=False),
+        faster_than(1, GET, AIOKV, all_peers()),
         at_every_size=True,
     ),
     Promise(
@@ -178,5 +230,11 @@ PROMISES = (
         f"no operation stops the event loop for more than {format_time(STOP_MICROSECONDS_MAX)}",
         longest_stop,
         at_every_size=False,
+    ),
+    Promise(
+        "in Rust, `blocking` `set` with journal=always: faster than fjall, redb and SQLite, all "
+        "of them durable",
+        faster_than(1, RUST_SET, RUST_BLOCKING, RUST_PEERS),
+        at_every_size=True,
     ),
 )

@@ -27,6 +27,7 @@ OWN = (AIOKV, AIOKV_JOURNAL, AIOKV_WITHOUT_FSYNC)
 
 IN_THREAD = "in a thread of its own"
 GATHER = "`asyncio.gather`"
+SET_MANY = "`set_many`"
 
 
 @dataclass(frozen=True)
@@ -58,13 +59,13 @@ SHELVE_BACKEND = shelve_backend()
 SHELVE_SURVIVES = POWER if SHELVE_BACKEND in ("dbm.sqlite3", "dbm.gnu") else KILL
 
 CONTESTANTS: Sequence[Contestant] = (
-    Contestant(AIOKV, "aiokv", POWER, "as it is", GATHER, AiokvStore, combines=True),
+    Contestant(AIOKV, "aiokv", POWER, "as it is", SET_MANY, AiokvStore, combines=True),
     Contestant(
         AIOKV_JOURNAL,
         "aiokv",
         POWER,
         "as it is",
-        GATHER,
+        SET_MANY,
         partial(AiokvStore, journal="always"),
         combines=True,
     ),
@@ -113,7 +114,7 @@ CONTESTANTS: Sequence[Contestant] = (
         "aiokv",
         KILL,
         "as it is",
-        GATHER,
+        SET_MANY,
         partial(AiokvStore, fsync=False),
         combines=True,
     ),

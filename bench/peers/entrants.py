@@ -3,10 +3,8 @@
 from __future__ import annotations
 
 import asyncio
-import json
-import os
 import random
-import zlib
+from collections import Counter
 from collections.abc import Awaitable, Callable, Sequence
 from itertools import count
 from pathlib import Path
@@ -14,13 +12,19 @@ from statistics import median
 from time import perf_counter_ns
 from typing import Any
 
+from operations import time_blocking
 from plain import State
+from raw_append import RawAppend
 from workloads import NOW, bot_state, check, microseconds_since
 
 from peers.contestants import Contestant
 from peers.stores import AiokvStore, Item
 
 ITEMS_AT_ONCE = 1_000
+CHANGES_OF_ONE_KEY = 200
+KEYS_READ_AT_ONCE = 100
+PREFIX = "quote:"
+PREFIXED_KEYS = [f"{PREFIX}{number:02}" for number in range(100)]
 
 
 class Entrant:
@@ -44,6 +48,10 @@ class Entrant:
         self._values = count(NOW)
         self._changes: State = {}
         self._seconds_of_set = 0.0
+        self._added = count()
+        self._counted = Counter[str]()
+        # Not every store has all of these: see `Store`.
+        self.more: Any = self.store
 
     async def get(self, calls: int) -> float:
         """Return the mean of one `get` after another: a single one is too short for the clock."""
@@ -88,6 +96,93 @@ class Entrant:
         check(state, self._state | self._changes)
         return microseconds
 
+    async def add(self, calls: int) -> float:
+        """Return the median of one `add` of an absent key after another."""
+        items = [(f"seen:{next(self._added)}", next(self._values)) for _ in range(calls)]
+        microseconds = await time_sets(self.more.add, items)
+        self._changes.update(items)
+        check(await self.store.get(items[-1][0]), items[-1][1])
+        return microseconds
+
+    async def increment_at_once(self, _calls: int) -> float:
+        """Return the time of many increments of one key, divided by their number."""
+        return await self._change_at_once(self.more.increment, "incremented")
+
+    async def transact(self, calls: int) -> float:
+        """Return the median of one transaction after another, which nothing disturbs."""
+        durations = []
+        for _ in range(calls):
+            start = perf_counter_ns()
+            await self.more.transact("transacted")
+            durations.append(microseconds_since(start))
+        await self._check_counted("transacted", calls)
+        return median(durations)
+
+    async def transact_at_once(self, _calls: int) -> float:
+        """Return the time of many transactions on one key, divided by their number."""
+        return await self._change_at_once(self.more.transact, "contended")
+
+    async def _change_at_once(self, change: Callable[[str], Awaitable[Any]], key: str) -> float:
+        calls = CHANGES_OF_ONE_KEY
+        start = perf_counter_ns()
+        await asyncio.gather(*(change(key) for _ in range(calls)))
+        microseconds = microseconds_since(start) / calls
+        await self._check_counted(key, calls)
+        return microseconds
+
+    async def _check_counted(self, key: str, calls: int) -> None:
+        self._counted[key] += calls
+        self._changes[key] = self._counted[key]
+        check(await self.store.get(key), self._counted[key])
+
+    async def get_many(self, calls: int) -> float:
+        """Return the mean of reading many keys with one call."""
+        choices = [self._random.choices(self._names, k=KEYS_READ_AT_ONCE) for _ in range(calls)]
+        get_many = self.more.get_many
+        start = perf_counter_ns()
+        for names in choices:
+            found = await get_many(names)
+        microseconds = microseconds_since(start) / calls
+        expected = {name: self._changes.get(name, self._state[name]) for name in choices[-1]}
+        check(found, expected)
+        return microseconds
+
+    async def keys(self, calls: int) -> float:
+        """Return the mean of listing the keys of a prefix, which the first stretch stores."""
+        if PREFIXED_KEYS[0] not in self._changes:
+            items = [(key, "brevity is the soul of wit") for key in PREFIXED_KEYS]
+            await self.store.set_at_once(items)
+            self._changes.update(items)
+        keys = self.more.keys
+        start = perf_counter_ns()
+        for _ in range(calls):
+            found = await keys(PREFIX)
+        microseconds = microseconds_since(start) / calls
+        check(found, PREFIXED_KEYS)
+        return microseconds
+
+    async def get_blocking(self, calls: int) -> float:
+        """Return the mean of one `get` after another, without an event loop."""
+        names = self._random.choices(self._names, k=calls)
+        get = self.more.get_blocking
+
+        def time_gets() -> float:
+            start = perf_counter_ns()
+            for name in names:
+                get(name)
+            return microseconds_since(start) / calls
+
+        microseconds: float = await self.more.in_thread(time_gets)
+        return microseconds
+
+    async def set_blocking(self, calls: int) -> float:
+        """Return the median of one `set` after another, without an event loop."""
+        items = self._next_items(calls)
+        set_value = self.more.set_blocking
+        microseconds: float = await self.more.in_thread(time_blocking, set_value, items)
+        check(await self.store.get(items[-1][0]), items[-1][1])
+        return microseconds
+
     async def settle(self) -> None:
         """Let aiokv make its checkpoint now, not while somebody else is measured.
 
@@ -109,30 +204,21 @@ class Entrant:
         return items
 
 
-class RawAppend:
-    """The least that a durable change can cost: a line added to a file, and a flush."""
+class Floor:
+    """The least that a durable change can cost, called on the event loop."""
 
     def __init__(self, path: Path) -> None:
-        self._descriptor = os.open(path, os.O_WRONLY | os.O_CREAT)
-        self._offset = 0
+        self._raw = RawAppend(path)
         self._values = count(NOW)
 
     async def set(self, calls: int) -> float:
         """Return the median, as for the `set`s it is compared with."""
         (name,) = bot_state(1)
-        items = [(name, next(self._values)) for _ in range(calls)]
-        return await time_sets(self._append, items)
+        return time_blocking(self._raw.set, [(name, next(self._values)) for _ in range(calls)])
 
     def close(self) -> None:
         """Close the file."""
-        os.close(self._descriptor)
-
-    async def _append(self, key: str, value: Any) -> None:
-        """Add a line with a checksum, as a journal needs it."""
-        entry = json.dumps([key, value])
-        line = f"{zlib.crc32(entry.encode()):08x} {entry}\n".encode()
-        self._offset += os.pwrite(self._descriptor, line, self._offset)
-        os.fdatasync(self._descriptor)
+        self._raw.close()
 
 
 async def time_sets(

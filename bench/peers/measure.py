@@ -7,37 +7,83 @@ import json
 import os
 import subprocess
 import sys
-from collections.abc import Sequence
+from collections.abc import Awaitable, Callable, Sequence
+from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 from tempfile import TemporaryDirectory
 
+from measurement import report_progress
 from plain import State
 from workloads import bot_state
 
 from peers.contestants import AIOKV, AIOKV_JOURNAL, CONTESTANTS, Contestant
-from peers.entrants import Entrant, RawAppend
+from peers.entrants import Entrant, Floor
 from peers.results import (
+    ADD,
     ALL,
     AT_ONCE,
     BYTES_AT_CLOSE,
     BYTES_PER_SET,
     GET,
     GET_ALL,
+    GET_MANY,
     IDLE,
+    INCREMENTS,
     JSON_LOAD,
+    KEYS,
+    KV_GET,
+    KV_SET,
     MEMORY,
     OPEN,
     RAW_APPEND,
     SET,
     TASKS_AT_ONCE,
+    TRANSACT,
+    TRANSACTS,
     WATCHED,
+    WRITING,
     Cell,
     stop_during,
 )
-from peers.turns import Limits, Subject, report_progress, take_turns
+from peers.turns import Limits, Subject, take_turns
 
 GETS_MAX = 20_000
 SETS_MAX = 40
+# From so many keys on, aiokv makes no checkpoint by itself within the minutes of a workload.
+SETTLED_ONCE_KEYS_MIN = 1_000_000
+
+
+@dataclass(frozen=True)
+class Joint:
+    """A workload for the stores that are open side by side.
+
+    Those take part that have a `method`; at most `calls_max` calls make a stretch.
+    With `many_turns` it is measured more often than others.
+    """
+
+    workload: str
+    method: str
+    measure: Callable[[Entrant, int], Awaitable[float]]
+    calls_max: int = 1
+    many_turns: bool = False
+
+
+JOINTS = (
+    Joint(GET, "get", Entrant.get, GETS_MAX, many_turns=True),
+    Joint(KV_GET, "get_blocking", Entrant.get_blocking, GETS_MAX),
+    Joint(GET_MANY, "get_many", Entrant.get_many, GETS_MAX),
+    Joint(SET, "set", Entrant.set, SETS_MAX, many_turns=True),
+    Joint(KV_SET, "set_blocking", Entrant.set_blocking, SETS_MAX, many_turns=True),
+    Joint(AT_ONCE, "set_at_once", Entrant.set_at_once),
+    Joint(TASKS_AT_ONCE, "set", Entrant.set_from_tasks),
+    Joint(ADD, "add", Entrant.add, SETS_MAX),
+    Joint(TRANSACT, "transact", Entrant.transact, SETS_MAX),
+    Joint(INCREMENTS, "increment", Entrant.increment_at_once),
+    Joint(TRANSACTS, "transact", Entrant.transact_at_once),
+    Joint(KEYS, "keys", Entrant.keys, SETS_MAX),
+    Joint(GET_ALL, "get_all", Entrant.get_all),
+)
 
 
 async def measure_size(parent: Path, keys: int, limits: Limits) -> list[Cell]:
@@ -115,22 +161,27 @@ async def measure_together(
     """Measure, with all stores open in this process, what they take turns with."""
     for entrant in entrants:
         await entrant.store.open()
-    raw = RawAppend(directory / RAW_APPEND)
-    gets = [Subject(entrant.name, entrant.get) for entrant in entrants]
-    sets = [Subject(entrant.name, entrant.set, entrant.settle) for entrant in entrants]
-    names = [entrant.name for entrant in entrants]
-    sets.insert(names.index(AIOKV_JOURNAL) + 1, Subject(RAW_APPEND, raw.set))
-    at_once = [Subject(entrant.name, entrant.set_at_once, entrant.settle) for entrant in entrants]
-    tasks = [Subject(entrant.name, entrant.set_from_tasks, entrant.settle) for entrant in entrants]
-    get_alls = [Subject(entrant.name, entrant.get_all) for entrant in entrants]
-    many, few = limits.turns, limits.turns_of_slow_calls
-    cells = [
-        *await take_turns(GET, keys, gets, limits, many, GETS_MAX),
-        *await take_turns(SET, keys, sets, limits, many, SETS_MAX),
-        *await take_turns(AT_ONCE, keys, at_once, limits, few),
-        *await take_turns(TASKS_AT_ONCE, keys, tasks, limits, few),
-        *await take_turns(GET_ALL, keys, get_alls, limits, few),
-    ]
+    raw = Floor(directory / RAW_APPEND)
+    cells = []
+    for joint in JOINTS:
+        taking_part = [entrant for entrant in entrants if hasattr(entrant.store, joint.method)]
+        is_writing = joint.workload in WRITING
+        subjects = [
+            Subject(
+                entrant.name,
+                partial(joint.measure, entrant),
+                entrant.settle if is_writing and keys < SETTLED_ONCE_KEYS_MIN else None,
+            )
+            for entrant in taking_part
+        ]
+        if joint.workload in (SET, KV_SET):
+            names = [subject.name for subject in subjects]
+            subjects.insert(names.index(AIOKV_JOURNAL) + 1, Subject(RAW_APPEND, raw.set))
+        turns = limits.turns if joint.many_turns else limits.turns_of_slow_calls
+        cells += await take_turns(joint.workload, keys, subjects, limits, turns, joint.calls_max)
+        if is_writing:
+            for entrant in taking_part:
+                await entrant.settle()
     raw.close()
     for entrant in entrants:
         await entrant.store.close()
@@ -140,14 +191,14 @@ async def measure_together(
 async def measure_alone(
     directory: Path, keys: int, filled: Sequence[Contestant], limits: Limits
 ) -> list[Cell]:
-    """Measure what each writes and how long each stops the loop, in a process for each."""
+    """Measure in a process for each what it writes and, with most keys, how it stops the loop."""
     cells = []
     for contestant in filled:
         command = (contestant.name, path_of(directory, contestant), keys, limits.cell_seconds)
-        for function, workloads in (
-            ("set_alone", [BYTES_PER_SET, BYTES_AT_CLOSE]),
-            ("watch", [stop_during(operation) for operation in WATCHED]),
-        ):
+        functions = {"set_alone": [BYTES_PER_SET, BYTES_AT_CLOSE]}
+        if keys == max(limits.sizes):
+            functions["watch"] = [stop_during(operation) for operation in WATCHED]
+        for function, workloads in functions.items():
             report_progress(f"{keys:,} keys: {function} {contestant.name}")
             samples, in_time = await run_child(limits, function, *command)
             note = "" if in_time else f"more than {limits.process_seconds:.0f} s"

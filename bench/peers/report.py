@@ -9,25 +9,32 @@ from measurement import format_number, format_time
 from peers.bounds import judge
 from peers.contestants import AIOKV, AIOKV_WITHOUT_FSYNC, CONTESTANTS, OWN, POWER, Contestant
 from peers.results import (
+    ADD,
     AT_ONCE,
     BYTES_AT_CLOSE,
     BYTES_PER_SET,
     GET,
     GET_ALL,
+    GET_MANY,
     IDLE,
+    INCREMENTS,
     JSON_LOAD,
+    KEYS,
+    KV_GET,
+    KV_SET,
     MEMORY,
     OPEN,
     RAW_APPEND,
     SET,
     TASKS_AT_ONCE,
+    TRANSACT,
+    TRANSACTS,
     WATCHED,
     WRITING,
     Cell,
     Results,
     stop_during,
 )
-from peers.rust import RustResult
 from peers.stores import Store
 
 INTRODUCTION = """\
@@ -54,6 +61,20 @@ EXPLANATIONS = {
     SET: "One after another. *raw append* is the loop that no durable `set` can beat: a line added "
     "to a file with `pwrite`, then `fdatasync`, on the event loop. aiokv makes its checkpoints "
     "between the turns, so that its contestants do not find the disk busy with it.",
+    KV_GET: "Without `asyncio`: random keys, one after another, in a thread without an event loop.",
+    KV_SET: "The same for changes. A peer is called as in the tables above, but without the detour "
+    "through its thread.",
+    GET_MANY: "100 random keys with one call; time for the call. Those stores take part that have "
+    "one.",
+    ADD: "A key that is absent is stored only if it is, one after another: the `add` of diskcache, "
+    "`INSERT OR IGNORE`, `put` without `overwrite`.",
+    TRANSACT: "A number is read, and the next one written, only if nothing else changed it; one "
+    "after another.",
+    TRANSACTS: "The same 200 times at once, all on one key; time for each. SQLite has one "
+    "transaction at a time on a connection, so they wait for each other.",
+    INCREMENTS: "1 is added 200 times at once to one key; time for each. `incr` of diskcache, one "
+    "statement of SQLite.",
+    KEYS: "100 keys that start alike, among all others; time for the list.",
     AT_ONCE: "1,000 changes of random keys, in the way that the documentation of the store names "
     "for many, a single batch or transaction if it can be had; time for each change.",
     TASKS_AT_ONCE: "The same from 1,000 tasks that know nothing of each other: "
@@ -70,7 +91,7 @@ EXPLANATIONS = {
 }
 
 
-def format_report(results: Results, rust: Sequence[RustResult]) -> str:
+def format_report(results: Results, rust: Sequence[Cell]) -> str:
     """Return the page."""
     packages = ", ".join(f"{name} {version}" for name, version in results.packages.items())
     parts = [
@@ -126,6 +147,8 @@ def format_workload(results: Results, workload: str) -> str:
     rows = []
     for contestant in CONTESTANTS:
         cells = [results.cell(workload, keys, contestant.name) for keys in results.sizes]
+        if not any(cells):
+            continue
         ratios = [ratio_to_own(results, workload, keys, contestant) for keys in results.sizes]
         rows.append(
             [
@@ -157,18 +180,13 @@ def format_stops(results: Results) -> str:
     return format_table(["", *(title(operation) for operation in WATCHED)], rows)
 
 
-def format_rust(rust: Sequence[RustResult]) -> str:
+def format_rust(rust: Sequence[Cell]) -> str:
     """Return a row for each workload and contestant."""
-    sizes = sorted({result.keys for result in rust})
-    times = {
-        (result.workload, result.contestant, result.keys): format_time(result.microseconds)
-        for result in rust
-    }
+    sizes = sorted({cell.keys for cell in rust})
+    times = {(cell.workload, cell.contestant, cell.keys): format_cell(cell, None) for cell in rust}
     rows = [
         [workload, contestant, *(times.get((workload, contestant, keys), "") for keys in sizes)]
-        for workload, contestant in dict.fromkeys(
-            (result.workload, result.contestant) for result in rust
-        )
+        for workload, contestant in dict.fromkeys((cell.workload, cell.contestant) for cell in rust)
     ]
     return format_table(["", "", *size_headings(sizes)], rows)
 
@@ -214,7 +232,8 @@ def format_bytes(size: float) -> str:
 
 def title(workload: str) -> str:
     """Return the name of the workload, as code if it is a method of every store."""
-    return f"`{workload}`" if hasattr(Store, workload) else workload[0].upper() + workload[1:]
+    is_code = hasattr(Store, workload) or workload in (ADD, TRANSACT, KV_GET, KV_SET)
+    return f"`{workload}`" if is_code else workload[0].upper() + workload[1:]
 
 
 def name_of(contestant: Contestant) -> str:

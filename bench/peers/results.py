@@ -12,13 +12,24 @@ GET = "get"
 SET = "set"
 AT_ONCE = "1,000 at once"
 TASKS_AT_ONCE = "1,000 tasks at once"
+ADD = "add"
+INCREMENTS = "200 increments at once"
+TRANSACT = "transact"
+TRANSACTS = "200 transactions at once"
+GET_MANY = "get_many of 100"
+KEYS = "keys of a prefix"
+KV_GET = "KV.get"
+KV_SET = "KV.set"
 OPEN = "open and get"
 GET_ALL = "get_all"
 MEMORY = "memory"
 BYTES_PER_SET = "bytes per set"
 BYTES_AT_CLOSE = "bytes at close"
 WATCHED = ("open", GET, SET, "delete", AT_ONCE, GET_ALL, "close")
-WRITING = (SET, AT_ONCE, TASKS_AT_ONCE, BYTES_PER_SET, BYTES_AT_CLOSE)
+WRITING = (
+    *(SET, KV_SET, AT_ONCE, TASKS_AT_ONCE, ADD, INCREMENTS, TRANSACT, TRANSACTS),
+    *(BYTES_PER_SET, BYTES_AT_CLOSE),
+)
 
 IDLE = "idle"
 

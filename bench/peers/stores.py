@@ -8,23 +8,31 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Awaitable, Callable, Sequence
+from itertools import takewhile
 from pathlib import Path
-from typing import Any, Literal, Protocol
+from typing import Any, Literal, Protocol, TypeVar
 
 import aiosqlite
 import lmdb
 import lmdb.aio
 import orjson
 import pickledb
-from aiokv import AioKV
+from aiokv import KV, AioKV, Transaction
 from plain import PlainKV, State
 from workloads import write_json
 
 Item = tuple[str, Any]
+Result = TypeVar("Result")
 
 
 class Store(Protocol):
-    """What a program does with a store."""
+    """What a program does with every store.
+
+    Some have more: `add(key, value)`, `increment(key)`, `get_many(keys)`, `keys(prefix)`,
+    `transact(key)`, which reads a number and writes the next one in a transaction, and the calls
+    of code without `asyncio`, `get_blocking(key)` and `set_blocking(key, value)`, which must be
+    made where `in_thread(function, *arguments)` calls a function.
+    """
 
     async def open(self) -> None:
         """Do what has to be done before the first operation."""
@@ -54,20 +62,34 @@ class Store(Protocol):
 class AiokvStore(AioKV):
     """aiokv itself: nothing stands between it and the clock."""
 
-    __slots__ = ("_path",)
+    __slots__ = ("_path", "get_blocking", "set_blocking")
 
     def __init__(
         self, path: Path, fsync: bool = True, journal: Literal["auto", "always"] = "auto"
     ) -> None:
         super().__init__(path, fsync=fsync, journal=journal)
         self._path = path
+        blocking = KV(path, fsync=fsync, journal=journal)
+        self.get_blocking, self.set_blocking = blocking.get, blocking.set
 
     async def open(self) -> None:
         """Do nothing: the first operation opens the file."""
 
     async def set_at_once(self, items: Sequence[Item]) -> None:
-        """Start all of them together: that is all that it takes."""
-        await asyncio.gather(*(self.set(key, value) for key, value in items))
+        """Write all of them with one call."""
+        await self.set_many(dict(items))
+
+    async def transact(self, key: str) -> None:  # type: ignore[override]
+        """Read, add one and write."""
+
+        def add_one(transaction: Transaction) -> None:
+            transaction.set(key, transaction.get(key, 0) + 1)
+
+        await super().transact(add_one)
+
+    async def in_thread(self, function: Callable[..., Result], *arguments: Any) -> Result:
+        """Call a function in a thread, where no event loop runs."""
+        return await asyncio.to_thread(function, *arguments)
 
     async def fill(self, state: State) -> None:
         """Write the file as `json` does, then let aiokv bring it into its own layout."""
@@ -153,6 +175,7 @@ class AiosqliteStore:
         await self._connection.execute(
             "CREATE TABLE IF NOT EXISTS items (key TEXT PRIMARY KEY, value)"
         )
+        self._lock = asyncio.Lock()
 
     async def get(self, key: str) -> Any:
         """Fetch with the one call that needs no second for its cursor."""
@@ -171,6 +194,47 @@ class AiosqliteStore:
         rows = [(key, orjson.dumps(value)) for key, value in items]
         await self._connection.executemany(self._SET, rows)
         await self._connection.commit()
+
+    async def add(self, key: str, value: Any) -> bool:
+        """Insert one row if there is none."""
+        row = key, orjson.dumps(value)
+        inserted = await self._connection.execute("INSERT OR IGNORE INTO items VALUES (?, ?)", row)
+        return bool(inserted.rowcount == 1)
+
+    async def increment(self, key: str) -> None:
+        """Add one with one statement."""
+        statement = (
+            "INSERT INTO items VALUES (?, '1')"
+            " ON CONFLICT DO UPDATE SET value = CAST(value + 1 AS TEXT)"
+        )
+        await self._connection.execute(statement, (key,))
+
+    async def get_many(self, keys: Sequence[str]) -> State:
+        """Fetch several rows with one call."""
+        places = ", ".join("?" * len(keys))
+        rows = await self._connection.execute_fetchall(
+            f"SELECT key, value FROM items WHERE key IN ({places})", keys
+        )
+        return {key: orjson.loads(value) for key, value in rows}
+
+    async def keys(self, prefix: str) -> list[str]:
+        """Fetch a range of the index."""
+        end = prefix[:-1] + chr(ord(prefix[-1]) + 1)
+        rows = await self._connection.execute_fetchall(
+            "SELECT key FROM items WHERE key >= ? AND key < ?", (prefix, end)
+        )
+        return [key for (key,) in rows]
+
+    async def transact(self, key: str) -> None:
+        """Read, add one and write. A connection has one transaction at a time."""
+        async with self._lock:
+            await self._connection.execute("BEGIN IMMEDIATE")
+            rows = await self._connection.execute_fetchall(
+                "SELECT value FROM items WHERE key = ?", (key,)
+            )
+            value = sum(orjson.loads(value) for (value,) in rows)
+            await self.set(key, value + 1)
+            await self._connection.commit()
 
     async def delete(self, key: str) -> None:
         """Delete one row."""
@@ -209,9 +273,52 @@ class LmdbStore:
 
     async def get(self, key: str) -> Any:
         """Read in a transaction, on the event loop."""
+        return self.get_blocking(key)
+
+    async def get_many(self, keys: Sequence[str]) -> State:
+        """Read several keys in a transaction, on the event loop."""
+        encoded = [key.encode() for key in keys]
+        with self._environment.begin() as transaction, transaction.cursor() as cursor:
+            pairs: Any = cursor.getmulti(encoded)
+        return {key.decode(): orjson.loads(value) for key, value in pairs}
+
+    async def keys(self, prefix: str) -> list[str]:
+        """List the keys from the first that may have the prefix, on the event loop."""
+        start = prefix.encode()
+        with self._environment.begin() as transaction, transaction.cursor() as cursor:
+            cursor.set_range(start)
+            keys: Any = cursor.iternext(keys=True, values=False)
+            return [key.decode() for key in takewhile(lambda key: key.startswith(start), keys)]
+
+    async def add(self, key: str, value: Any) -> bool:
+        """Write in a transaction if there is nothing."""
+        async with self._asynchronous.begin(write=True) as transaction:
+            added: bool = await transaction.put(key.encode(), orjson.dumps(value), overwrite=False)
+        return added
+
+    async def transact(self, key: str) -> None:
+        """Read, add one and write, with one change of thread."""
+        await asyncio.to_thread(self._transact, key.encode())
+
+    def _transact(self, key: bytes) -> None:
+        with self._environment.begin(write=True) as transaction:
+            value: Any = transaction.get(key, b"0")
+            transaction.put(key, orjson.dumps(orjson.loads(value) + 1))
+
+    def get_blocking(self, key: str) -> Any:
+        """Read in a transaction."""
         with self._environment.begin() as transaction:
             value: Any = transaction.get(key.encode())
         return orjson.loads(value)
+
+    def set_blocking(self, key: str, value: Any) -> None:
+        """Write in a transaction."""
+        with self._environment.begin(write=True) as transaction:
+            transaction.put(key.encode(), orjson.dumps(value))
+
+    async def in_thread(self, function: Callable[..., Result], *arguments: Any) -> Result:
+        """Call a function in a thread."""
+        return await asyncio.to_thread(function, *arguments)
 
     async def set(self, key: str, value: Any) -> None:
         """Write in a transaction, which is a thread of its own in `lmdb.aio`."""

@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 import gc
-import sys
 from collections.abc import Awaitable, Callable, Sequence
 from dataclasses import dataclass
 from time import perf_counter
+
+from measurement import report_progress
 
 from peers.results import Cell
 
@@ -24,11 +25,11 @@ class Limits:
 
 
 FULL = Limits(
-    sizes=(100, 10_000, 100_000, 1_000_000),
+    sizes=(100, 10_000, 1_000_000),
     turns=15,
     turns_of_slow_calls=5,
     stretch_seconds=0.1,
-    cell_seconds=3,
+    cell_seconds=2.5,
     process_seconds=60,
 )
 QUICK = Limits(
@@ -120,11 +121,3 @@ class Run:
         if self.subject.afterwards is not None:
             await self.subject.afterwards()
         return sample, seconds
-
-
-_START = perf_counter()
-
-
-def report_progress(message: str) -> None:
-    """Tell whoever waits what is being measured, and since when."""
-    print(f"{perf_counter() - _START:5.0f} s  {message}", file=sys.stderr, flush=True)
