@@ -7,6 +7,7 @@ import sys
 import textwrap
 from pathlib import Path
 
+import aiokv
 import pytest
 from aiokv import KV, AioKV, Transaction
 
@@ -107,3 +108,10 @@ def test_the_page_of_operations_has_all_of_them() -> None:
     for store, prefix in ((AioKV, ""), (KV, ""), (Transaction, "t.")):
         operations = {name for name in vars(store) if not name.startswith("_")}
         assert {name for name in operations if (prefix, name) not in mentioned} == set()
+
+
+def test_the_site_shows_every_public_name_and_every_adapter() -> None:
+    pages = "\n".join(page.read_text() for page in (ROOT / "site" / "pages" / "api").glob("*.md"))
+    adapters = [path.stem for path in (ROOT / "python" / "aiokv" / "ext").glob("[!_]*.py")]
+    names = {*aiokv.__all__} - {"__version__", "aiocache"} | {f"ext.{name}" for name in adapters}
+    assert set(re.findall(r"^::: aiokv\.(\S+)$", pages, re.MULTILINE)) == names
