@@ -22,13 +22,13 @@ use crate::state::{Draft, Record};
 
 /// The state file that a commit works on.
 enum Base {
-    /// There is none.
+    /// There is neither a state file nor a journal.
     Missing,
     /// It is locked, and memory agrees with it and with its journal.
     Known(LockedFile),
-    /// It is locked, but it or its journal is damaged, so there is only one change that can be
-    /// made: clearing.
-    Damaged(LockedFile),
+    /// It is locked, but it or its journal is damaged; or there is none, and something is wrong with
+    /// the journal. There is only one change that can be made: clearing.
+    Damaged(Option<LockedFile>),
 }
 
 impl Writer {
@@ -56,12 +56,12 @@ impl Writer {
                 Err(error @ Error::Io { .. }) if self.files().journal.look()?.is_some() => {
                     return Err(error);
                 }
-                Err(error) => (Base::Damaged(locked), Some(error)),
+                Err(error) => (Base::Damaged(Some(locked)), Some(error)),
             },
             None => match self.refresh_missing() {
                 Ok(true) => (Base::Missing, None),
                 Ok(false) => return Ok(Attempt::Again),
-                Err(error) => (Base::Missing, Some(error)),
+                Err(error) => (Base::Damaged(None), Some(error)),
             },
         };
         let (outcomes, record) = self.evaluate(batch, damage);
@@ -145,8 +145,12 @@ impl Writer {
                     Some(self.replace(Some(&locked), &record, flush)?)
                 }
             }
-            Base::Damaged(locked) => self.clear_and_create(Some(&locked), &record, flush)?,
-            Base::Missing if record.cleared() => self.clear_and_create(None, &record, flush)?,
+            Base::Damaged(locked) => self.clear_and_create(locked.as_ref(), &record, flush)?,
+            Base::Missing if record.leaves_nothing() => {
+                remove_left_behind(&self.files().place)?;
+                self.make_removal_durable(flush)?;
+                None
+            }
             Base::Missing if record.is_empty() => {
                 self.make_removal_durable(flush)?;
                 None
@@ -161,9 +165,8 @@ impl Writer {
         Ok(locked)
     }
 
-    /// Clears a store that is damaged or has no state file, and creates a state file if the record
-    /// leaves anything. The lock of the temporary file keeps other processes from creating one in
-    /// between.
+    /// Clears a store that is damaged, and creates a state file if the record leaves anything. The
+    /// lock of the temporary file keeps other processes from creating one in between.
     fn clear_and_create(
         &mut self,
         locked: Option<&LockedFile>,

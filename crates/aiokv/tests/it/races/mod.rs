@@ -10,7 +10,7 @@ mod every_moment;
 use std::fs;
 use std::path::Path;
 use std::sync::atomic::{AtomicUsize, Ordering};
-use std::sync::{Arc, Mutex};
+use std::sync::{Arc, Barrier, Mutex};
 use std::time::Duration;
 
 use aiokv::{AioKv, Error, Options};
@@ -18,7 +18,8 @@ use pollster::block_on;
 
 use crate::support::hooked_disk::{HookedDisk, Moment};
 use crate::support::options::appending;
-use crate::support::state_file::{open, open_alone, state_file};
+use crate::support::start::start;
+use crate::support::state_file::{journal_of, open, open_alone, state_file};
 
 /// A store and, for each moment given, what the other process does when it comes for the first
 /// time.
@@ -81,6 +82,45 @@ fn a_file_that_comes_and_goes_while_it_is_created_leaves_nothing_behind() {
     let a = (clears.load(Ordering::SeqCst) == 0).then_some(1);
     assert_eq!(block_on(kv.get("a")).unwrap(), a);
     assert_eq!(block_on(kv.get("b")).unwrap(), Some(2));
+}
+
+/// A process that found nothing had a `set`, a `clear` and another `set` to do at once. Meanwhile others
+/// created a file and a journal, and the file was moved away. The process removed the journal, for its
+/// `clear`, and said that its first `set` had happened, where only damage was left to set anything in.
+#[test]
+fn a_change_before_a_clear_fails_if_only_a_journal_is_left() {
+    let (_directory, path) = state_file();
+    let all_wait = Arc::new(Barrier::new(2));
+    let wait = {
+        let all_wait = Arc::clone(&all_wait);
+        move || {
+            all_wait.wait();
+        }
+    };
+    let leave_a_journal = {
+        let (path, other) = (path.clone(), open_alone(&path, appending()));
+        move || {
+            block_on(other.set("c", &3)).unwrap();
+            block_on(other.set("d", &4)).unwrap();
+            assert!(journal_of(&path).exists());
+            fs::rename(&path, path.with_extension("moved")).unwrap();
+        }
+    };
+    let actions: [(_, Box<dyn FnOnce() + Send>); 2] =
+        [(Moment::BeforeCall, Box::new(wait)), (Moment::Created, Box::new(leave_a_journal))];
+    let kv = open_with(&path, actions);
+    // Lets the engine begin, and wait until all that follows is in one batch.
+    let first = start(kv.get::<u64>("a"));
+    let (before, clear, after) =
+        (start(kv.set("a", &1)), start(kv.clear()), start(kv.set("b", &2)));
+    all_wait.wait();
+    // It may have been answered before or after the journal was left.
+    assert!(matches!(block_on(first), Ok(None) | Err(Error::Corrupt(_))));
+    assert!(matches!(block_on(before), Err(Error::Corrupt(_))));
+    block_on(clear).unwrap();
+    block_on(after).unwrap();
+    assert_eq!(fs::read_to_string(&path).unwrap(), "{\n  \"b\": 2\n}\n");
+    assert!(!journal_of(&path).exists());
 }
 
 /// A page of the journal was read before a line was written there, and the next page after another

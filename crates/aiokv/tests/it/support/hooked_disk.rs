@@ -18,6 +18,8 @@ pub(crate) enum Moment {
     BeforeCall,
     /// After an attempt to open a file, before anything is done with it.
     Opened,
+    /// After a temporary file was created, before anything is done with it.
+    Created,
     /// After the first bytes of a longer read, before the others.
     HalfRead,
     BeforeRename,
@@ -66,7 +68,9 @@ impl Storage for HookedDisk {
     }
 
     fn create(&self, path: &Path, visibility: Visibility) -> io::Result<Box<dyn File>> {
-        Ok(self.hooked(self.disk().create(path, visibility)?))
+        let created = self.disk().create(path, visibility);
+        (self.hook)(Moment::Created);
+        Ok(self.hooked(created?))
     }
 
     fn rename(&self, from: &Path, to: &Path) -> io::Result<()> {
