@@ -11,7 +11,7 @@ import sys
 from collections.abc import Awaitable, Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from statistics import median
+from statistics import median, quantiles
 from time import perf_counter
 
 
@@ -63,6 +63,7 @@ class Measurement:
     workload: str
     subject: Subject
     microseconds: float
+    spread: float
     ratio: float | None
     stretches: int
 
@@ -75,6 +76,7 @@ class Measurement:
             subject.name,
             subject.durability,
             format_time(self.microseconds),
+            f"±{self.spread:.0%}",
             format_number(1_000_000 / self.microseconds),
             ratio,
             str(subject.bound),
@@ -88,6 +90,7 @@ HEADINGS = [
     "subject",
     "survives",
     "median",
+    "spread",
     "per second",
     "ratio",
     "bound",
@@ -128,11 +131,18 @@ async def compare(workload: str, stretches: int, subjects: Sequence[Subject]) ->
             workload,
             subject,
             microseconds=median(samples[subject.name]),
+            spread=spread(samples[subject.name]),
             ratio=ratio_of_pairs(samples, subject),
             stretches=stretches,
         )
         for subject in subjects
     ]
+
+
+def spread(samples: Sequence[float]) -> float:
+    """Return half the distance between the quartiles, as a part of the median."""
+    lower, middle, upper = quantiles(samples, n=4, method="inclusive")
+    return (upper - lower) / 2 / middle
 
 
 def ratio_of_pairs(samples: dict[str, list[float]], subject: Subject) -> float | None:

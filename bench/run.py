@@ -28,6 +28,7 @@ EXPLANATION = """\
 survives    what an acknowledged set survives: a loss of power, or only a kill of the process
 median      over the stretches; a stretch of sets one by one counts with its median, others with
             their mean, from the first start to the last answer of all processes
+spread      half the distance between the quartiles of the stretches, as a part of the median
 per second  a second divided by the median
 ratio       median over the pairs of stretches that ran side by side
 repeated    stretches x calls in each; the subjects of a workload take turns, stretch by stretch

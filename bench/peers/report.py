@@ -51,10 +51,10 @@ better.
 METHOD = """\
 Keys are `rate_limit:` or `last_command:` and 18 digits, values are numbers and short text; a
 million of them are about 50 MB of JSON. A store of bytes gets JSON from orjson. The contestants of
-a workload take turns, back and forth. A time is the median over the turns, a ratio the median over
-the turns of two contestants side by side. A slow contestant misses turns: every sample is in
-`target/peers/results.json`. In the end `get_all` of every contestant returned every value that had
-been set."""
+a workload take turns, back and forth. A time is the median over the turns, and ± is half the
+distance between its quartiles; a ratio is the median over the turns of two contestants side by
+side. A slow contestant misses turns: every sample is in `target/peers/results.json`. In the end
+`get_all` of every contestant returned every value that had been set."""
 
 EXPLANATIONS = {
     GET: "Random keys that are there, one after another, in a new order in every turn.",
@@ -213,6 +213,9 @@ def format_cell(cell: Cell | None, ratio: float | None) -> str:
         return cell.note
     in_bytes = cell.workload in (MEMORY, BYTES_PER_SET, BYTES_AT_CLOSE)
     text = format_bytes(median) if in_bytes else format_time(median)
+    spread = cell.spread()
+    if spread is not None:
+        text += f" ±{spread:.0%}"
     return text if ratio is None else f"{text} ({format_ratio(ratio)})"
 
 

@@ -8,6 +8,8 @@ from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from statistics import median
 
+from measurement import spread
+
 GET = "get"
 SET = "set"
 AT_ONCE = "1,000 at once"
@@ -68,6 +70,11 @@ class Cell:
         """Return the median of the turns that took place."""
         samples = [sample for sample in self.samples if sample is not None]
         return median(samples) if samples else None
+
+    def spread(self) -> float | None:
+        """Return half the distance between the quartiles, as a part of the median."""
+        samples = [sample for sample in self.samples if sample is not None]
+        return spread(samples) if len(samples) >= 3 and median(samples) else None
 
 
 @dataclass
