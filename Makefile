@@ -50,14 +50,17 @@ test: $(VENV)/built
 # The adapters for frameworks: their types, their own tests, then the tests of each framework, from its
 # source distribution, with the adapter in the place of the framework's own storage.
 FRAMEWORKS_PYTHON = $(CURDIR)/$(FRAMEWORKS)/venv/bin/python
-FRAMEWORK_SUITE = PYTHONPATH=$(CURDIR)/tests/frameworks $(FRAMEWORKS_PYTHON) -m pytest \
-	--quiet --override-ini asyncio_default_fixture_loop_scope=function
+FRAMEWORK_SUITE = PYTHONPATH=$(CURDIR)/tests/frameworks $(FRAMEWORKS_PYTHON) -m pytest --quiet
 test-frameworks: $(FRAMEWORKS)/built $(FRAMEWORKS)/sources
-	$(FRAMEWORKS_PYTHON) -m mypy python/aiokv/ext/*.py tests/frameworks
+	$(FRAMEWORKS_PYTHON) -m mypy python/aiokv/ext/*.py tests/frameworks \
+		tests/python/helpers.py examples/telegram_bot.py
 	$(FRAMEWORKS_PYTHON) -m pytest tests/frameworks
 	# The test that is left out looks into MemoryStorage.
 	cd $(FRAMEWORKS)/sources/aiogram-*/ && $(FRAMEWORK_SUITE) -p aiogram_suite tests/test_fsm \
+		--override-ini asyncio_default_fixture_loop_scope=function \
 		--deselect tests/test_fsm/test_context.py::TestFSMContext::test_address_mapping
+	cd $(FRAMEWORKS)/sources/python_telegram_bot-*/ && $(FRAMEWORK_SUITE) -p telegram_suite \
+		tests/ext/test_basepersistence.py
 
 # py-key-value's tests of a store, which are in its repository only: CHECKOUT is a copy of that.
 test-key-value: $(FRAMEWORKS)/built
