@@ -79,9 +79,21 @@ pub enum Error {
         holder: Option<u32>,
     },
 
-    /// Other changes of the same keys were faster than this one, again and again.
-    #[error("gave up after {attempts} attempts, because other changes were faster each time")]
+    /// Other changes of the same keys were faster than this one; nothing was changed by it.
+    #[error(
+        "{} in `{}` was changed by others {}; nothing was written: try again",
+        key.as_ref().map_or("what the transaction read".to_owned(), |key| format!("{key:?}")),
+        path.display(),
+        match attempts {
+            1 => "meanwhile".to_owned(),
+            _ => format!("during each of {attempts} attempts"),
+        }
+    )]
     Conflict {
+        /// The file.
+        path: PathBuf,
+        /// The key; `None` for a transaction.
+        key: Option<String>,
         /// How often it was tried.
         attempts: usize,
     },

@@ -46,7 +46,7 @@ mod writer;
 pub use error::{Corruption, Damaged, Error, Result};
 pub use json::text::MAX_DEPTH;
 pub use options::{Journal, Options};
-pub use store::{AioKv, Transaction, Watch, WatchedChange};
+pub use store::{AioKv, Edit, Items, Transaction, Watch, WatchedChange};
 
 /// The README's examples are tests too.
 #[cfg(doctest)]

@@ -16,7 +16,9 @@ mod ordered;
 mod pool;
 mod registry;
 mod served;
+mod turns;
 
 pub(crate) use gate::work;
 pub(crate) use pool::submit_to_ending;
 pub(crate) use registry::{Handle, Watching, all};
+pub(crate) use turns::Turn;

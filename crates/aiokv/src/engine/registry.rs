@@ -10,12 +10,13 @@ use std::sync::atomic::Ordering;
 use std::sync::{Arc, LazyLock, Mutex, MutexGuard};
 
 use super::served::{Engine, Name};
+use super::turns::Turn;
 use super::{gate, notify, pool};
 use crate::error::Result;
 use crate::files::Place;
 use crate::files::storage::Storage;
 use crate::json::Entry;
-use crate::queue::Submission;
+use crate::queue::{Key, Submission};
 use crate::writer::Watcher;
 
 static REGISTRY: LazyLock<Mutex<HashMap<Name, Registered>>> = LazyLock::new(Mutex::default);
@@ -96,6 +97,11 @@ impl Handle {
     /// Adds a watcher of the store.
     pub(crate) fn watch(&self, watcher: &Arc<Watcher>) {
         self.0.memory.watchers.add(watcher);
+    }
+
+    /// Asks for a turn at a key, which ends when it is dropped. The handle has to stay until then.
+    pub(crate) fn turn(&self, key: Key) -> oneshot::AsyncReceiver<Turn> {
+        self.0.turns.ask(key)
     }
 
     /// Queues an operation.

@@ -5,6 +5,7 @@ use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use super::gate;
+use super::turns::Turns;
 use crate::files::storage::Storage;
 use crate::queue::Queue;
 use crate::state::State;
@@ -23,6 +24,8 @@ pub(super) struct Engine {
     pub(super) queue: Arc<Queue>,
     pub(super) memory: Arc<Memory>,
     pub(super) storage: Arc<dyn Storage>,
+    /// Whose turn it is to edit a key.
+    pub(super) turns: Arc<Turns>,
     /// The writer, until the engine ends. Only threads of the pool lock it, behind the gate.
     writer: Mutex<Option<Box<Writer>>>,
     /// No store uses the engine any more, so nothing will be submitted unless one comes.
@@ -45,6 +48,7 @@ impl Engine {
             queue: Arc::default(),
             memory: Arc::default(),
             storage: Arc::clone(storage),
+            turns: Arc::default(),
             writer: Mutex::default(),
             abandoned: AtomicBool::new(false),
             retired: AtomicBool::new(false),

@@ -40,8 +40,15 @@ impl Snapshot {
         self.0.iter()
     }
 
+    /// The entries in order of insertion. What lies behind is let go of.
+    pub(crate) fn into_entries(self) -> impl Iterator<Item = Entry> + Send + Sync {
+        let entries =
+            |part: SnapshotPart| (0..part.0.len()).filter_map(move |at| part.0[at].clone());
+        self.into_parts().flat_map(entries)
+    }
+
     /// The entries in order of insertion, in parts that can be worked on one at a time.
-    pub fn into_parts(self) -> impl Iterator<Item = SnapshotPart> + Send {
+    pub fn into_parts(self) -> impl Iterator<Item = SnapshotPart> + Send + Sync {
         self.0.into_chunks().into_iter().map(SnapshotPart)
     }
 }

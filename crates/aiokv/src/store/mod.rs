@@ -1,37 +1,40 @@
 //! [`AioKv`]: the public operations.
 //!
 //! Here: opening and closing, and what a dict has. Operations that read and change one key are in
-//! [`one_key`], those on several keys in [`several_keys`] and [`transaction`], those by prefix in
-//! [`prefix`].
+//! [`one_key`] and [`edit`], those on several keys in [`several_keys`] and [`transaction`], those by
+//! prefix in [`prefix`]; [`ask`] takes them to the engine.
 
+mod ask;
 mod backup;
 mod cooldown;
+mod edit;
+mod items;
 mod one_key;
 mod prefix;
 mod several_keys;
 mod transaction;
-mod waiters;
 mod watch;
 
 pub(crate) use cooldown::decide as cooldown;
+pub use edit::Edit;
+pub use items::Items;
 pub use transaction::Transaction;
 pub use watch::{Change as WatchedChange, Watch};
 
 use std::path::{Path, PathBuf};
 use std::sync::{Arc, OnceLock, PoisonError, RwLock};
-use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
+use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
 use serde::Serialize;
 use serde::de::DeserializeOwned;
 
-use self::waiters::{AfterSuccess, Future};
 use crate::engine::{self, Handle};
 use crate::error::{Error, Result};
 use crate::files::Disk;
 use crate::files::storage::Storage;
 use crate::json::{Entry, value};
 use crate::options::Options;
-use crate::queue::{Change, Key, Operation, Outcome, Submission, Waiter, Write};
+use crate::queue::{Change, Key, Operation, Outcome, Write};
 use crate::state::Snapshot;
 
 /// A key-value store in one JSON file.
@@ -149,7 +152,7 @@ impl AioKv {
     ///
     /// As [`AioKv::get`].
     pub async fn get_all<T: DeserializeOwned>(&self) -> Result<Vec<(String, T)>> {
-        self.pairs(&self.snapshot("").await?)
+        self.get_prefix("").await
     }
 
     /// The entries whose keys start with `prefix` as the text that they have in the file, in the
@@ -197,7 +200,8 @@ impl AioKv {
     ///
     /// # Errors
     ///
-    /// [`Error::Io`] and [`Error::Locked`] as for [`AioKv::set`].
+    /// [`Error::Io`] and [`Error::Locked`] as for [`AioKv::set`]. A journal that another user may have
+    /// put there is left for you to look at, and nothing is removed.
     pub async fn clear(&self) -> Result<()> {
         if self.prefix.is_empty() {
             return self.ask(Operation::Clear).await.map(drop);
@@ -265,103 +269,6 @@ impl AioKv {
         handle.as_ref()?.get(key)
     }
 
-    /// Puts an operation in the queue, to be answered to `waiter`. Does not block. A successful
-    /// [`Operation::Close`] lets go of the file.
-    ///
-    /// # Errors
-    ///
-    /// [`Error::Io`] if no thread can be started. The waiter is dropped then.
-    #[doc(hidden)]
-    pub fn submit(&self, operation: Operation, waiter: Box<dyn Waiter>) -> Result<()> {
-        self.with_handle(|handle| handle.submit(self.submission(operation, waiter)))
-    }
-
-    /// Carries an operation out while this thread waits, on this thread if no other one is at work
-    /// on the file. The thread must not hold a lock that a waiter needs to take its answer, such as
-    /// Python's GIL; so it may be in here while another thread wants to fork, which waits until it
-    /// holds no lock of its own.
-    ///
-    /// # Errors
-    ///
-    /// Those of the operation.
-    #[doc(hidden)]
-    pub fn ask_here(&self, operation: Operation) -> Result<Outcome> {
-        let answer = self.start_here(operation)?;
-        answer.recv().unwrap_or_else(|_| Err(self.writer_gone()))
-    }
-
-    /// As [`AioKv::ask_here`], but asks `go_on` now and then whether to wait any longer. `None` if
-    /// not; the operation goes on then.
-    ///
-    /// # Errors
-    ///
-    /// Those of the operation.
-    #[doc(hidden)]
-    pub fn ask_here_while(
-        &self,
-        operation: Operation,
-        mut go_on: impl FnMut() -> bool,
-    ) -> Result<Option<Outcome>> {
-        let answer = self.start_here(operation)?;
-        loop {
-            match answer.recv_timeout(GO_ON_EVERY) {
-                Ok(answer) => return answer.map(Some),
-                Err(oneshot::RecvTimeoutError::Timeout) if go_on() => {}
-                Err(oneshot::RecvTimeoutError::Timeout) => return Ok(None),
-                Err(oneshot::RecvTimeoutError::Disconnected) => return Err(self.writer_gone()),
-            }
-        }
-    }
-
-    /// Starts an operation, and carries it out on this thread if it can be done at once.
-    fn start_here(&self, operation: Operation) -> Result<oneshot::Receiver<Result<Outcome>>> {
-        let (sender, receiver) = oneshot::channel();
-        let is_answered = || receiver.has_message() || receiver.is_closed();
-        let submission = self.submission(operation, Box::new(Future(sender)));
-        let handle = {
-            let _work = engine::work();
-            self.with_handle(|handle| Ok(handle.another()))?
-        };
-        let served = handle.submit_and_serve(submission, is_answered);
-        let work = engine::work();
-        drop(handle);
-        drop(work);
-        served?;
-        Ok(receiver)
-    }
-
-    fn submission(&self, operation: Operation, waiter: Box<dyn Waiter>) -> Submission {
-        let waiter: Box<dyn Waiter> = match operation {
-            Operation::Close => {
-                let shared = Arc::clone(&self.shared);
-                Box::new(AfterSuccess(move || shared.let_go(), waiter))
-            }
-            _ => waiter,
-        };
-        Submission::new(operation, waiter, Arc::clone(&self.shared.options), Instant::now())
-    }
-
-    /// Does something with the handle, which is opened if there is none.
-    fn with_handle<T>(&self, work: impl FnOnce(&Handle) -> Result<T>) -> Result<T> {
-        {
-            let handle = self.shared.handle.read().unwrap_or_else(PoisonError::into_inner);
-            if let Some(handle) = handle.as_ref().filter(|handle| handle.is_of_this_process()) {
-                return work(handle);
-            }
-        }
-        let mut handle = self.shared.handle.write().unwrap_or_else(PoisonError::into_inner);
-        let opened = match handle.take().filter(Handle::is_of_this_process) {
-            // Another thread was faster.
-            Some(opened) => opened,
-            None => Handle::open(&self.shared.storage, &self.shared.path),
-        };
-        work(handle.insert(opened))
-    }
-
-    fn writer_gone(&self) -> Error {
-        Error::WriterGone { path: self.shared.path.clone() }
-    }
-
     pub(crate) fn into_blocking(self) -> Self {
         Self { is_blocking: true, ..self }
     }
@@ -370,37 +277,22 @@ impl AioKv {
         self.ask(Operation::Write([Write::unconditional(change)].into())).await.map(drop)
     }
 
-    /// A key as it is in the file.
-    fn key(&self, key: &str) -> Key {
-        [self.prefix.as_bytes(), key.as_bytes()].concat().into()
+    /// An [`Error::Conflict`] about a key, or about what a transaction read.
+    fn conflict(&self, key: Option<&str>, attempts: usize) -> Error {
+        let key = key.map(|key| [&*self.prefix, key].concat());
+        Error::Conflict { path: self.shared.path.clone(), key, attempts }
     }
 
-    /// A key of the file as this store shows it.
-    fn shown_key(&self, entry: &Entry) -> String {
-        String::from_utf8_lossy(&entry.key()[self.prefix.len()..]).into_owned()
+    /// A key as it is in the file.
+    pub(crate) fn key(&self, key: &str) -> Key {
+        [self.prefix.as_bytes(), key.as_bytes()].concat().into()
     }
 
     fn new_entry<T: Serialize + ?Sized>(&self, key: &str, value: &T) -> Result<Entry> {
         let key = [&*self.prefix, key].concat();
         Ok(Entry::new(&value::encode_key(&key), &value::encode(value)?))
     }
-
-    fn pairs<T: DeserializeOwned>(&self, snapshot: &Snapshot) -> Result<Vec<(String, T)>> {
-        snapshot.iter().map(|entry| Ok((self.shown_key(entry), typed(entry)?))).collect()
-    }
-
-    async fn ask(&self, operation: Operation) -> Result<Outcome> {
-        if self.is_blocking {
-            return self.ask_here(operation);
-        }
-        let (sender, receiver) = oneshot::channel();
-        self.submit(operation, Box::new(Future(sender)))?;
-        receiver.await.unwrap_or_else(|_| Err(self.writer_gone()))
-    }
 }
-
-/// How often a thread that waits for an answer asks whether to wait any longer.
-const GO_ON_EVERY: Duration = Duration::from_millis(50);
 
 /// The disk of this machine. There is one, so that stores find each other's engines.
 fn disk() -> Arc<dyn Storage> {
@@ -411,6 +303,11 @@ fn disk() -> Arc<dyn Storage> {
 /// The time since 1970.
 fn now() -> Duration {
     SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default()
+}
+
+/// A key of the file as a store with this prefix shows it.
+fn shown_key(key: &[u8], prefix: &str) -> String {
+    String::from_utf8_lossy(&key[prefix.len()..]).into_owned()
 }
 
 fn typed<T: DeserializeOwned>(entry: &Entry) -> Result<T> {

@@ -92,7 +92,7 @@ impl AioKv {
                 Err(now) => found = now,
             }
         }
-        Err(Error::Conflict { attempts: ATTEMPTS_MAX })
+        Err(self.conflict(Some(key), ATTEMPTS_MAX))
     }
 
     /// Whether there is a value.
@@ -147,11 +147,11 @@ impl AioKv {
                 Err(now) => found = now,
             }
         }
-        Err(Error::Conflict { attempts: ATTEMPTS_MAX })
+        Err(self.conflict(Some(key), ATTEMPTS_MAX))
     }
 
     /// Sets an entry under a condition. If that does not hold, returns what is there.
-    async fn write_if(
+    pub(super) async fn write_if(
         &self,
         condition: Condition,
         entry: Entry,

@@ -5,7 +5,7 @@ use std::time::Duration;
 
 use serde::de::DeserializeOwned;
 
-use super::{AioKv, now};
+use super::{AioKv, now, shown_key};
 use crate::error::Result;
 use crate::queue::Operation;
 
@@ -17,7 +17,7 @@ impl AioKv {
     ///
     /// As [`AioKv::get`].
     pub async fn get_prefix<T: DeserializeOwned>(&self, prefix: &str) -> Result<Vec<(String, T)>> {
-        self.pairs(&self.snapshot(prefix).await?)
+        self.items(prefix).await?.collect()
     }
 
     /// The keys that start with `prefix`, in the order of insertion, all of one moment.
@@ -26,7 +26,8 @@ impl AioKv {
     ///
     /// As [`AioKv::get`].
     pub async fn keys(&self, prefix: &str) -> Result<Vec<String>> {
-        Ok(self.snapshot(prefix).await?.iter().map(|entry| self.shown_key(entry)).collect())
+        let snapshot = self.snapshot(prefix).await?;
+        Ok(snapshot.iter().map(|entry| shown_key(&entry.key(), &self.prefix)).collect())
     }
 
     /// How many keys start with `prefix`.

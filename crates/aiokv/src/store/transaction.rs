@@ -10,7 +10,7 @@ use serde::Serialize;
 use serde::de::DeserializeOwned;
 
 use super::one_key::{ATTEMPTS_MAX, unchanged};
-use super::{AioKv, typed};
+use super::{AioKv, shown_key, typed};
 use crate::error::{Error, Result};
 use crate::json::Entry;
 use crate::queue::{Change, Condition, Key, Operation, Outcome, Write};
@@ -86,7 +86,7 @@ impl AioKv {
             }
             fetched = self.fetch(read, listed).await?;
         }
-        Err(Error::Conflict { attempts: ATTEMPTS_MAX })
+        Err(self.conflict(None, ATTEMPTS_MAX))
     }
 
     async fn fetch(&self, keys: BTreeSet<Key>, prefixes: BTreeSet<Key>) -> Result<Fetched> {
@@ -139,9 +139,7 @@ impl Transaction<'_> {
         new.sort_by_key(|(_, written)| written.place);
         let new = Vec::from_iter(new.into_iter().map(|(key, _)| key.clone()));
         keys.extend(new);
-        let shown =
-            |key: &Key| String::from_utf8_lossy(&key[self.store.prefix.len()..]).into_owned();
-        Ok(keys.iter().map(shown).collect())
+        Ok(keys.iter().map(|key| shown_key(key, &self.store.prefix)).collect())
     }
 
     /// Sets the value of `key`.

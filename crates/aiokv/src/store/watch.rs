@@ -5,7 +5,7 @@ use std::sync::{Arc, Mutex, PoisonError};
 
 use serde::de::DeserializeOwned;
 
-use super::{AioKv, typed};
+use super::{AioKv, shown_key, typed};
 use crate::engine::{Handle, Watching};
 use crate::error::Result;
 use crate::json::Entry;
@@ -92,7 +92,7 @@ impl Watch {
                 Some(asked) => asked,
                 none => {
                     let (sender, receiver) = oneshot::async_channel();
-                    self.watcher.next(Box::new(super::waiters::Future(sender)));
+                    self.watcher.next(Box::new(super::ask::Future(sender)));
                     none.insert(Mutex::new(receiver))
                 }
             };
@@ -113,7 +113,7 @@ impl Watch {
 
     fn change<T: DeserializeOwned>(&self, changed: &Changed) -> Result<Change<T>> {
         let value = |entry: &Option<Entry>| entry.as_ref().map(typed).transpose();
-        let key = String::from_utf8_lossy(&changed.key[self.store.prefix.len()..]).into_owned();
+        let key = shown_key(&changed.key, &self.store.prefix);
         Ok(Change { key, old: value(&changed.before)?, new: value(&changed.after)? })
     }
 }

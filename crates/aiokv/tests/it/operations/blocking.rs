@@ -38,6 +38,11 @@ fn every_operation() {
     assert_eq!(kv.get_all::<i64>().unwrap().len(), 4);
     assert_eq!(kv.get_prefix::<i64>("keys").unwrap(), [("keys".to_owned(), 2)]);
     assert_eq!(kv.keys("").unwrap(), ["a", "k:1", "k:2", "keys"]);
+    assert_eq!(kv.items::<i64>("k:").unwrap().map(|item| item.unwrap().1).sum::<i64>(), 3);
+    let mut edit = kv.edit("a", 0).unwrap();
+    *edit += 1;
+    edit.commit().unwrap();
+    assert_eq!(kv.get("a").unwrap(), Some(8));
     assert_eq!(kv.count("k:").unwrap(), 2);
     assert_eq!(kv.prune("k:", MINUTE).unwrap(), 2);
     let ns = kv.namespace(["n"]).unwrap();
@@ -111,4 +116,39 @@ fn errors_are_those_of_the_store() {
     assert!(matches!(kv.get::<i64>("a"), Err(Error::Corrupt(_))));
     kv.clear().unwrap();
     kv.set("a", &1).unwrap();
+}
+
+#[test]
+fn edits_of_several_threads_take_turns() {
+    let (_directory, path) = state_file();
+    let kv = AioKv::with_options(&path, Options::default().fsync(false)).unwrap();
+    thread::scope(|scope| {
+        for number in 0..8 {
+            let kv = &kv;
+            scope.spawn(move || {
+                for _ in 0..20 {
+                    let mut edit = kv.edit("list", Vec::new()).unwrap();
+                    edit.push(number);
+                    edit.commit().unwrap();
+                }
+            });
+        }
+    });
+    assert_eq!(kv.get::<Vec<i32>>("list").unwrap().unwrap().len(), 160);
+}
+
+/// The thread waited for itself, for ever.
+#[test]
+fn a_thread_that_edits_a_key_already_gets_an_error() {
+    let (_directory, path) = state_file();
+    let kv = AioKv::new(&path).unwrap();
+    let first = kv.edit("n:a", 1).unwrap();
+    let Err(error) = kv.namespace(["n"]).unwrap().edit("a", 1) else {
+        panic!("it is the same key")
+    };
+    assert!(matches!(error, Error::Refused { .. }), "{error}");
+    assert!(error.to_string().contains("edits \"a\" already"), "{error}");
+    drop(kv.edit("b", 1).unwrap());
+    drop(first);
+    drop(kv.edit("n:a", 1).unwrap());
 }

@@ -3,6 +3,8 @@
 
 mod blocking;
 mod cooldowns;
+mod edits;
+mod items;
 mod namespaces;
 mod one_key;
 mod prefixes;

@@ -1,5 +1,6 @@
 //! Watching: what changes, whoever changes it.
 
+mod blocking;
 mod others;
 mod own;
 mod system;

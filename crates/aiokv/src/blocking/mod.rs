@@ -15,6 +15,12 @@
 //! handing over to another thread and back. So do not call it from a thread that runs an event
 //! loop.
 
+mod edit;
+mod watch;
+
+pub use edit::Edit;
+pub use watch::Watch;
+
 use std::path::Path;
 use std::time::Duration;
 
@@ -24,7 +30,7 @@ use serde::de::DeserializeOwned;
 
 use crate::error::Result;
 use crate::options::Options;
-use crate::store::Transaction;
+use crate::store::{Items, Transaction};
 
 /// A key-value store in one JSON file; see [`crate::AioKv`], whose operations these are. Errors and
 /// what is on disk after them are the same.
@@ -273,6 +279,15 @@ impl AioKv {
     /// As there.
     pub fn get_prefix<T: DeserializeOwned>(&self, prefix: &str) -> Result<Vec<(String, T)>> {
         block_on(self.0.get_prefix(prefix))
+    }
+
+    /// See [`crate::AioKv::items`].
+    ///
+    /// # Errors
+    ///
+    /// As there.
+    pub fn items<T: DeserializeOwned>(&self, prefix: &str) -> Result<Items<T>> {
+        block_on(self.0.items(prefix))
     }
 
     /// See [`crate::AioKv::keys`].
