@@ -9,17 +9,19 @@
 //! threads with it. When it changes the length of a container that is being walked, that is an
 //! error with a place like any other; other changes go unnoticed, as they do in a Python loop.
 
-use std::cell::Cell;
-use std::collections::HashSet;
-use std::iter::successors;
+mod place;
+mod refusal;
 
-use aiokv::MAX_DEPTH;
+use std::collections::HashSet;
+
 use pyo3::exceptions::{PyRuntimeError, PyTypeError, PyUnicodeEncodeError, PyValueError};
 use pyo3::prelude::*;
 use pyo3::sync::PyOnceLock;
-use pyo3::types::{PyBool, PyDict, PyFloat, PyInt, PyList, PySequence, PyString, PyTuple, PyType};
-use pyo3::{CastError, PyTypeInfo, intern};
+use pyo3::types::{PyBool, PyDict, PyFloat, PyInt, PyList, PySequence, PyString, PyTuple};
+use pyo3::{PyTypeInfo, intern};
 
+use self::place::{Level, Step, as_text, key_step};
+use self::refusal::{Refusal, refuse_type, type_name};
 use crate::decode::decode;
 
 /// Room for the JSON text of most values, so that it is written without growing.
@@ -35,7 +37,7 @@ const CAPACITY: usize = 256;
 ///
 /// - `TypeError`: another type, of a value or of a key.
 /// - `ValueError`: NaN or an infinity; two keys of a dict that become the same string; more than
-///   [`MAX_DEPTH`] levels; a container that contains itself; an `int` with more digits than
+///   [`aiokv::MAX_DEPTH`] levels; a container that contains itself; an `int` with more digits than
 ///   `sys.set_int_max_str_digits` allows.
 /// - `RuntimeError`: a list or dict changed its length during the walk.
 /// - Whatever the Python code of a subclass, or `default`, raises.
@@ -83,10 +85,6 @@ pub(crate) fn encode_string(value: &Bound<'_, PyString>, text: &mut String) -> P
     write_string(value, &mut json)?;
     text.push_str(as_text(&json));
     Ok(())
-}
-
-fn as_text(json: &[u8]) -> &str {
-    str::from_utf8(json).expect("only whole characters are written")
 }
 
 /// The outcome of a step of the walk. The error is boxed to keep the good path narrow.
@@ -313,84 +311,6 @@ fn refuse_non_finite(number: f64) -> PyResult<()> {
     Err(PyValueError::new_err(format!("cannot store {number}: the file would not be JSON")))
 }
 
-/// A container on the way from the root of the value down to where the walk is, or a value on this
-/// way of which `default` makes something else.
-struct Level<'a, 'py> {
-    container: &'a Bound<'py, PyAny>,
-    parent: Option<&'a Level<'a, 'py>>,
-    depth: usize,
-    conversions: usize,
-    /// Where in the container the walk is.
-    at: Cell<Step>,
-}
-
-/// A step into a container.
-#[derive(Clone, Copy)]
-enum Step {
-    None,
-    Index(usize),
-    /// The key whose JSON text is between these positions of what was written.
-    Key(usize, usize),
-}
-
-impl<'a, 'py> Level<'a, 'py> {
-    /// Steps down into `container`, unless that leads in a circle or too deep.
-    fn enter(
-        container: &'a Bound<'py, PyAny>,
-        parent: Option<&'a Level<'a, 'py>>,
-    ) -> PyResult<Self> {
-        let level = Self::below(container, parent)?;
-        let depth = level.depth + 1;
-        if depth > MAX_DEPTH {
-            return Err(PyValueError::new_err(format!(
-                "lists and dicts are nested more than {MAX_DEPTH} deep"
-            )));
-        }
-        Ok(Self { depth, ..level })
-    }
-
-    /// Goes on with what `default` makes of `value`, unless that leads in a circle or never ends.
-    fn convert(value: &'a Bound<'py, PyAny>, parent: Option<&'a Level<'a, 'py>>) -> PyResult<Self> {
-        let level = Self::below(value, parent)?;
-        let conversions = level.conversions + 1;
-        if conversions > MAX_DEPTH {
-            return Err(PyValueError::new_err(format!(
-                "`default` returns something that JSON does not have, again and again: {}",
-                type_name(value)
-            )));
-        }
-        Ok(Self { conversions, ..level })
-    }
-
-    fn below(
-        container: &'a Bound<'py, PyAny>,
-        parent: Option<&'a Level<'a, 'py>>,
-    ) -> PyResult<Self> {
-        if successors(parent, |level| level.parent).any(|level| level.container.is(container)) {
-            return Err(PyValueError::new_err(format!(
-                "this {} contains itself",
-                type_name(container)
-            )));
-        }
-        let depth = parent.map_or(0, |level| level.depth);
-        let conversions = parent.map_or(0, |level| level.conversions);
-        Ok(Self { container, parent, depth, conversions, at: Cell::new(Step::None) })
-    }
-
-    /// The steps from the root to this container, as in `.history[3]`. `json` is what was written.
-    fn steps(&self, json: &[u8]) -> String {
-        let mut steps: Vec<_> = successors(self.parent, |level| level.parent)
-            .map(|level| match level.at.get() {
-                Step::None => String::new(),
-                Step::Index(index) => format!("[{index}]"),
-                Step::Key(start, end) => key_step(as_text(&json[start..end])),
-            })
-            .collect();
-        steps.reverse();
-        steps.concat()
-    }
-}
-
 /// The entries of a dict in the order in which they are written.
 enum Entries<'py> {
     Dict(Bound<'py, PyDict>),
@@ -439,108 +359,5 @@ impl<'py> Entries<'py> {
             }
         }
         Ok(())
-    }
-}
-
-/// An error on its way from the place it is about up to the root of the value.
-struct Refusal {
-    error: PyErr,
-    /// The steps of the place, the innermost first.
-    steps: Vec<String>,
-}
-
-impl From<PyErr> for Box<Refusal> {
-    fn from(error: PyErr) -> Self {
-        Box::new(Refusal { error, steps: Vec::new() })
-    }
-}
-
-impl From<CastError<'_, '_>> for Box<Refusal> {
-    fn from(error: CastError<'_, '_>) -> Self {
-        PyErr::from(error).into()
-    }
-}
-
-impl Refusal {
-    /// The same refusal, seen from the container that `step` leads out of.
-    fn inside(mut self: Box<Self>, step: String) -> Box<Self> {
-        self.steps.push(step);
-        self
-    }
-
-    /// The error for the caller, with the place in front of its message. `root` is what the value
-    /// is called.
-    fn into_error(self, py: Python<'_>, root: &str) -> PyErr {
-        let class = self.error.get_type(py);
-        let takes_a_message = class.is(py.get_type::<PyTypeError>())
-            || class.is(py.get_type::<PyValueError>())
-            || class.is(py.get_type::<PyRuntimeError>());
-        if !takes_a_message {
-            // Other classes come from the user's own code and may be made of anything.
-            return self.error;
-        }
-        let mut message = String::from(root);
-        message.extend(self.steps.into_iter().rev());
-        message.push_str(": ");
-        message.push_str(&self.error.value(py).to_string());
-        let error = PyErr::from_type(class, message);
-        if self.error.traceback(py).is_some() {
-            // It was raised in Python code: keep the lines that lead there.
-            error.set_cause(py, Some(self.error));
-        }
-        error
-    }
-}
-
-/// The step to the entry under a key with the JSON text `key`: `.name` or `["any text"]`.
-fn key_step(key: &str) -> String {
-    let name = key.trim_matches('"');
-    let is_identifier = name.starts_with(|first: char| first.is_alphabetic() || first == '_')
-        && name.chars().all(|other| other.is_alphanumeric() || other == '_');
-    if is_identifier { format!(".{name}") } else { format!("[{key}]") }
-}
-
-fn refuse_type(value: &Bound<'_, PyAny>) -> PyErr {
-    let mut message = format!("{} has no JSON form", type_name(value));
-    let advice = value.get_type().mro().iter().find_map(|class| {
-        let name = class.cast::<PyType>().ok()?.fully_qualified_name().ok()?;
-        what_to_store_instead(name.to_str().ok()?)
-    });
-    let is_dataclass =
-        || value.get_type().hasattr(intern!(value.py(), "__dataclass_fields__")).unwrap_or(false);
-    let advice = advice.or_else(|| is_dataclass().then_some("`dataclasses.asdict(value)`"));
-    if let Some(advice) = advice {
-        message.push_str("; store ");
-        message.push_str(advice);
-        message.push_str(" instead");
-    }
-    PyTypeError::new_err(message)
-}
-
-/// Advice for the types that people try to store most.
-fn what_to_store_instead(class: &str) -> Option<&'static str> {
-    Some(match class {
-        "datetime.datetime" => "`value.isoformat()` or `value.timestamp()`",
-        "datetime.date" | "datetime.time" => "`value.isoformat()`",
-        "datetime.timedelta" => "`value.total_seconds()`",
-        "set" | "frozenset" | "collections.deque" | "range" | "generator" | "dict_keys"
-        | "dict_values" => "`list(value)`",
-        "bytes" | "bytearray" => "`value.decode()` or `base64.b64encode(value).decode()`",
-        "decimal.Decimal" => "`str(value)` or `float(value)`",
-        "uuid.UUID" | "pathlib.PurePath" | "pathlib._local.PurePath" => "`str(value)`",
-        "enum.Enum" => "`value.value` or `value.name`",
-        "coroutine" => "what `await` returns",
-        "pydantic.main.BaseModel" => "`value.model_dump(mode=\"json\")`",
-        "numpy.generic" => "`value.item()`",
-        "numpy.ndarray" => "`value.tolist()`",
-        _ => return None,
-    })
-}
-
-fn type_name(value: &Bound<'_, PyAny>) -> String {
-    match value.get_type().fully_qualified_name() {
-        Ok(name) => name.to_string(),
-        // A class can have anything for a module and still deserves to be refused as what it is.
-        Err(_) => String::from("this object"),
     }
 }
