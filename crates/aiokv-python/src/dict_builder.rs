@@ -42,6 +42,17 @@ pub(crate) fn drop_any(snapshot: Snapshot) {
     }
 }
 
+/// Builds a dict at once, however large it is.
+pub(crate) fn whole_dict(
+    py: Python<'_>,
+    codec: &Py<Codec>,
+    snapshot: Snapshot,
+) -> PyResult<Py<PyAny>> {
+    let mut builder = DictBuilder::new(py, codec, snapshot);
+    builder.step(py, None)?;
+    Ok(builder.dict(py).into_any())
+}
+
 /// A dict that is being built.
 ///
 /// One thing can take longer than a step: a dict that is full moves to a table of twice the size,

@@ -3,7 +3,7 @@
 use aiokv::binding::fork;
 use pyo3::prelude::*;
 
-use crate::{answer, disposal, thread_state};
+use crate::{disposal, outbox, thread_state};
 
 /// Waits until no commit is under way and no thread of the engine uses Python.
 #[pyfunction]
@@ -28,7 +28,7 @@ pub(crate) fn after_fork_in_parent() {
 #[pyfunction]
 pub(crate) fn after_fork_in_child() {
     thread_state::after_fork();
-    answer::forget_outbox();
+    outbox::forget();
     fork::after_in_child();
     disposal::after_fork_in_child();
 }

@@ -19,8 +19,7 @@ use pyo3::prelude::*;
 use pyo3::types::PyDict;
 use pyo3::{PyTraverseError, PyVisit};
 
-use crate::answer::{Answered, Awaited};
-use crate::codec::Codec;
+use crate::awaited::{Answered, Awaited};
 use crate::dict_builder::{self, DictBuilder};
 use crate::reply::Answer;
 
@@ -95,28 +94,6 @@ fn put(event_loop: &Py<PyAny>, answered: Answered) -> Result<(), Answered> {
     }
     contents.answers.push_back(answered);
     Ok(())
-}
-
-/// Resolves a future at once, however large the value is.
-pub(crate) fn resolve_whole(py: Python<'_>, answered: Answered) -> PyResult<()> {
-    match answered.convert(py) {
-        (awaited, Answer::Value(value)) => awaited.resolve(py, value),
-        (awaited, Answer::Dict(snapshot)) => {
-            let dict = whole_dict(py, &awaited.codec, snapshot);
-            awaited.resolve(py, dict)
-        }
-    }
-}
-
-/// Builds a dict at once, however large it is.
-pub(crate) fn whole_dict(
-    py: Python<'_>,
-    codec: &Py<Codec>,
-    snapshot: Snapshot,
-) -> PyResult<Py<PyAny>> {
-    let mut builder = DictBuilder::new(py, codec, snapshot);
-    builder.step(py, None)?;
-    Ok(builder.dict(py).into_any())
 }
 
 /// Whether a future needs no answer any more, for example because its task was cancelled.

@@ -1,7 +1,9 @@
 //! The Python binding: arguments, conversion and awaiting. The store itself is the crate `aiokv`;
 //! the class that people import is in `python/aiokv`.
 
-mod answer;
+mod ask;
+mod awaited;
+mod caller;
 mod codec;
 mod decode;
 mod dict_builder;
@@ -15,6 +17,7 @@ mod found;
 mod inbox;
 mod interpreter;
 mod logger;
+mod outbox;
 mod reply;
 mod store;
 mod thread_state;

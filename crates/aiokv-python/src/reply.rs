@@ -1,8 +1,5 @@
 //! What an answer of the engine is in Python.
 
-use std::sync::{Arc, Mutex, PoisonError};
-
-use aiokv::Watch;
 use aiokv::binding::{Entry, Outcome, Snapshot};
 use pyo3::exceptions::PyRuntimeError;
 use pyo3::prelude::*;
@@ -12,7 +9,6 @@ use crate::codec::Codec;
 use crate::dict_builder::drop_any;
 use crate::entries::{Changes, Entries};
 use crate::found::{Found, Listing};
-use crate::watch::Watcher;
 
 /// What a store is asked for.
 pub(crate) enum Reply {
@@ -44,12 +40,12 @@ pub(crate) enum Reply {
     Survey,
     /// `Changes`.
     Changes,
-    /// A `Watcher`.
-    Watcher(Arc<Watched>),
+    /// What this makes, once the work is done.
+    Made(Make),
 }
 
-/// Where a thread puts the watch that it opened.
-pub(crate) type Watched = Mutex<Option<Watch>>;
+/// Makes an object of Python. Holds none itself: the garbage collector would not see it.
+pub(crate) type Make = Box<dyn Fn(Python<'_>, &Py<Codec>) -> PyResult<Py<PyAny>> + Send + Sync>;
 
 /// What an answer comes to.
 pub(crate) enum Answer {
@@ -122,10 +118,7 @@ impl Reply {
             (Self::Changes, Outcome::Changes(changes)) => {
                 object(py, Changes::new(codec.clone_ref(py), changes))
             }
-            (Self::Watcher(watched), Outcome::Done) => {
-                let watch = watched.lock().unwrap_or_else(PoisonError::into_inner).take();
-                object(py, Watcher::new(codec.clone_ref(py), watch))
-            }
+            (Self::Made(make), Outcome::Done) => make(py, codec),
             _ => Err(PyRuntimeError::new_err("the engine gave an answer to another question")),
         }
     }

@@ -11,7 +11,7 @@ use pyo3::prelude::*;
 use pyo3::types::{PyDict, PyInt, PyString};
 use pyo3::{PyTraverseError, PyVisit};
 
-use crate::answer::{carry_out, done, on_thread, submit};
+use crate::ask::{carry_out, done, on_thread, submit};
 use crate::codec::Codec;
 use crate::found::{Found, Listing, guarded};
 use crate::reply::Reply;

@@ -8,11 +8,12 @@ use aiokv::{AioKv, Error, Watch};
 use pyo3::exceptions::PyRuntimeError;
 use pyo3::prelude::*;
 
-use crate::answer::{Awaited, done, on_thread};
+use crate::ask::{done, on_thread};
+use crate::awaited::Awaited;
+use crate::caller::{Caller, receive};
 use crate::codec::Codec;
 use crate::disposal::dispose;
-use crate::exit::{Caller, receive};
-use crate::reply::{Reply, Watched};
+use crate::reply::Reply;
 
 /// Begins to watch. Returns an asyncio future of a `Watcher`, or, if `is_blocking`, something that
 /// is done.
@@ -23,14 +24,20 @@ pub(crate) fn watch(
     prefix: Key,
     is_blocking: bool,
 ) -> PyResult<Py<PyAny>> {
-    let watched = Arc::<Watched>::default();
-    let reply = Reply::Watcher(Arc::clone(&watched));
-    let store = store.clone();
-    let open = move || {
-        let watch = store.watch_here(prefix)?;
-        *watched.lock().unwrap_or_else(PoisonError::into_inner) = Some(watch);
-        Ok(Outcome::Done)
+    // Where the thread puts the watch that it opened.
+    let opened = Arc::<Mutex<Option<Watch>>>::default();
+    let open = {
+        let (store, opened) = (store.clone(), Arc::clone(&opened));
+        move || {
+            let watch = store.watch_here(prefix)?;
+            *opened.lock().unwrap_or_else(PoisonError::into_inner) = Some(watch);
+            Ok(Outcome::Done)
+        }
     };
+    let reply = Reply::Made(Box::new(move |py, codec| {
+        let watch = opened.lock().unwrap_or_else(PoisonError::into_inner).take();
+        Py::new(py, Watcher::new(codec.clone_ref(py), watch)).map(Py::into_any)
+    }));
     if is_blocking {
         let answer = py.detach(open);
         return done(py, codec, &reply, answer);
@@ -51,7 +58,7 @@ pub(crate) struct Watcher {
 type Answers = Receiver<Result<Outcome, Error>>;
 
 impl Watcher {
-    pub(crate) fn new(codec: Py<Codec>, watch: Option<Watch>) -> Self {
+    fn new(codec: Py<Codec>, watch: Option<Watch>) -> Self {
         Self { codec, watch: Mutex::new(watch), awaited: Mutex::default() }
     }
 
