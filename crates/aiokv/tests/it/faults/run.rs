@@ -217,8 +217,9 @@ impl<'scenario> Run<'scenario> {
                 self.contents = std::mem::take(&mut self.contents).after(request);
             }
             if let (Request::Get(key), Ok(value)) = (request, reply) {
-                // FINDING: a read of a batch whose writes failed, but happened, sees all of them, those
-                // that were started after it too.
+                // A read of a batch whose writes failed is answered anew, from what the file then
+                // holds. If they happened all the same, that is all of them, those that were started
+                // after the read too: what raised has no place in the order any more.
                 let failed_but_happened = late.then(|| new.get(key));
                 let right = [Some(old.get(key)), Some(self.contents.get(key)), failed_but_happened];
                 let right = right.map(|value| value.map(|value| Answer::Value(value.cloned())));

@@ -42,7 +42,8 @@ fn require_refused(path: &Path) {
             block_on(kv.set("a", &2)),
             block_on(kv.delete("a")),
             block_on(kv.checkpoint()),
-            // FINDING: clearing "needs no readable file", but it is refused too.
+            // It needs no readable file, but the journal may be sound and of a user whose changes
+            // were refused by mistake. If only the file went, it would be a journal without one.
             block_on(kv.clear()),
         ];
         for outcome in outcomes {
