@@ -77,13 +77,7 @@ impl Index {
         number: u32,
         has_key: impl Fn(u32) -> bool,
     ) -> Option<u32> {
-        match self.entry(key, has_key) {
-            (_, hash_table::Entry::Occupied(there)) => Some(there.get().number),
-            (hash, hash_table::Entry::Vacant(vacant)) => {
-                vacant.insert(Place { hash, number });
-                None
-            }
-        }
+        self.find_or_insert(key, number, has_key).map(|there| there.number)
     }
 
     /// Gives a key a number, whether it had one or not. Returns the one that it had.
@@ -93,15 +87,8 @@ impl Index {
         number: u32,
         has_key: impl Fn(u32) -> bool,
     ) -> Option<u32> {
-        match self.entry(key, has_key) {
-            (_, hash_table::Entry::Occupied(mut there)) => {
-                Some(std::mem::replace(&mut there.get_mut().number, number))
-            }
-            (hash, hash_table::Entry::Vacant(vacant)) => {
-                vacant.insert(Place { hash, number });
-                None
-            }
-        }
+        let there = self.find_or_insert(key, number, has_key)?;
+        Some(std::mem::replace(&mut there.number, number))
     }
 
     /// Removes a key that has this number.
@@ -111,16 +98,24 @@ impl Index {
         found.unwrap_or_else(|_| unreachable!("the caller knows that the key is there")).remove();
     }
 
-    fn entry(
+    /// The place of a key that is there; otherwise adds it with its number.
+    fn find_or_insert(
         &mut self,
         key: &[u8],
+        number: u32,
         has_key: impl Fn(u32) -> bool,
-    ) -> (Hash, hash_table::Entry<'_, Place>) {
+    ) -> Option<&mut Place> {
         self.tables.divide_if_full();
         let hash = self.hash(key);
         let is_it = |it: &Place| it.hash == hash && has_key(it.number);
         let table = self.tables.of_mut(hash);
-        (hash, table.entry(hash.in_table(), is_it, |it| it.hash.in_table()))
+        match table.entry(hash.in_table(), is_it, |it| it.hash.in_table()) {
+            hash_table::Entry::Occupied(there) => Some(there.into_mut()),
+            hash_table::Entry::Vacant(vacant) => {
+                vacant.insert(Place { hash, number });
+                None
+            }
+        }
     }
 
     fn hash(&self, key: &[u8]) -> Hash {

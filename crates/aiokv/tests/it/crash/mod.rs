@@ -20,7 +20,6 @@
 //! `AIOKV_SEED` chooses the programs. `AIOKV_TORTURE_SECONDS` makes the main test run that long,
 //! with other programs each time.
 
-mod careless;
 mod program;
 mod run;
 mod survivors;
@@ -28,15 +27,12 @@ mod survivors;
 use std::env;
 use std::fmt;
 use std::io::Write;
-use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::thread;
 use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
 
-use aiokv::binding::storage::Storage;
-
+use crate::support::careless::{LeftOut, careless};
 use crate::support::process::{Made, Plan};
-use careless::{CarelessDisk, LeftOut};
 use program::Program;
 use run::Run;
 use survivors::Stop;
@@ -112,9 +108,8 @@ fn replacing_the_file_unannounced_while_there_is_a_journal_is_noticed() {
 
 /// Shows that the check can fail: with `left_out`, a state survives that it objects to.
 fn assert_loss_without(left_out: LeftOut) {
-    let careless =
-        move |storage| Arc::new(CarelessDisk::new(storage, left_out)) as Arc<dyn Storage>;
-    let is_lost = |seed| check(&Program::random(seed), &careless).is_err();
+    let make = move |storage| careless(storage, left_out);
+    let is_lost = |seed| check(&Program::random(seed), &make).is_err();
     assert!((0..40).any(is_lost), "nothing was lost without {left_out:?}");
 }
 

@@ -30,6 +30,17 @@ const FILE: &str = "/data/one/two/state.json";
 const JOURNAL: &str = "/data/one/two/state.json.journal";
 const TEMPORARY: &str = "/data/one/two/.state.json.aiokv-tmp";
 
+/// One change, several at once, one that changes nothing, and reads in between.
+fn changes() -> Vec<Step> {
+    vec![
+        Step::Ask(vec![set("a", "1")]),
+        Step::Ask(vec![set("a", "2"), set("b", "3"), get("b"), delete("a"), set("d", "4")]),
+        Step::Ask(vec![delete("b")]),
+        Step::Ask(vec![get("d")]),
+        Step::Ask(vec![delete("absent")]),
+    ]
+}
+
 #[test]
 fn creating_a_file_and_its_directories() {
     check_every_fault(&Scenario {
@@ -60,13 +71,7 @@ fn replacing_a_file() {
     check_every_fault(&Scenario {
         start: Start::File,
         options: Options::default(),
-        steps: vec![
-            Step::Ask(vec![set("a", "1")]),
-            Step::Ask(vec![set("a", "2"), set("b", "3"), get("b"), delete("a"), set("d", "4")]),
-            Step::Ask(vec![delete("b")]),
-            Step::Ask(vec![get("d")]),
-            Step::Ask(vec![delete("absent")]),
-        ],
+        steps: changes(),
     });
 }
 
@@ -147,17 +152,7 @@ fn changing_nothing_in_a_file_that_another_process_wrote() {
 
 #[test]
 fn creating_a_journal_and_appending_to_it() {
-    check_every_fault(&Scenario {
-        start: Start::File,
-        options: appending(),
-        steps: vec![
-            Step::Ask(vec![set("a", "1")]),
-            Step::Ask(vec![set("a", "2"), set("b", "3"), get("b"), delete("a"), set("d", "4")]),
-            Step::Ask(vec![delete("b")]),
-            Step::Ask(vec![get("d")]),
-            Step::Ask(vec![delete("absent")]),
-        ],
-    });
+    check_every_fault(&Scenario { start: Start::File, options: appending(), steps: changes() });
 }
 
 #[test]

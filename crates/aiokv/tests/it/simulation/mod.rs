@@ -19,7 +19,6 @@
 //! follow.
 
 mod baton;
-mod careless;
 mod conductor;
 mod crew;
 mod engine;
@@ -42,7 +41,7 @@ use std::sync::atomic::{AtomicU64, Ordering};
 use std::thread;
 use std::time::{Duration, Instant};
 
-use careless::LeftOut;
+use crate::support::careless::LeftOut;
 use crew::Crew;
 use fault::Class;
 use run::{Failure, run, traced};

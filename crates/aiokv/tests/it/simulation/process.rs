@@ -5,10 +5,10 @@ use std::path::Path;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering::SeqCst};
 
+use crate::support::careless::{LeftOut, careless};
 use crate::support::simulated_disk::{ProcessId, SimulatedDisk};
 
 use super::baton::Baton;
-use super::careless::{LeftOut, careless};
 use super::conductor::{Conductor, Ended};
 use super::engine::{Engine, Step};
 use super::model::{Change, KeyWrite, Request};

@@ -4,10 +4,10 @@ use std::fmt;
 use std::path::Path;
 use std::sync::Arc;
 
+use crate::support::careless::LeftOut;
 use crate::support::random::Random;
 use crate::support::simulated_disk::SimulatedDisk;
 
-use super::careless::LeftOut;
 use super::conductor::Conductor;
 use super::crew::Crew;
 use super::engine::Answer;

@@ -1,5 +1,6 @@
 //! What several modules of the tests share.
 
+pub(crate) mod careless;
 pub(crate) mod hooked_disk;
 pub(crate) mod linearizability;
 pub(crate) mod options;

@@ -1,13 +1,11 @@
-//! A storage that leaves out one thing that the protocol of the disk relies on, to see that the
-//! simulation notices.
+//! A storage that leaves out one thing that the protocol of the disk relies on, to see that a test
+//! notices.
 
-use std::io;
+use std::io::{self, ErrorKind};
 use std::path::{Path, PathBuf};
 use std::sync::{Arc, Mutex, MutexGuard, Weak};
 
 use aiokv::binding::storage::{Access, Directory, File, Lock, Metadata, Storage, Visibility};
-
-use super::{FILE, JOURNAL};
 
 /// What a process does wrong.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -30,6 +28,10 @@ pub(crate) enum LeftOut {
     FileFlush,
     /// A directory is flushed after a name in it changed.
     DirectoryFlush,
+    /// A directory is flushed after the journal got its name.
+    JournalNameFlush,
+    /// A file takes the place of another one at once: it is copied over the old one and flushed.
+    AtomicRename,
     /// The journal says that the state file is about to be replaced.
     CheckpointLine,
 }
@@ -60,6 +62,8 @@ struct Memory {
     locked: Option<Weak<dyn File>>,
     /// The handle of the state file that is to be touched later.
     untouched: Option<Weak<dyn File>>,
+    /// The journal got its name, and no directory was flushed since.
+    renamed_journal: bool,
 }
 
 impl Process {
@@ -75,8 +79,7 @@ impl Process {
 impl CarelessDisk {
     fn handle(&self, path: &Path, file: Box<dyn File>) -> Box<dyn File> {
         let file: Arc<dyn File> = file.into();
-        let is_journal = path == Path::new(JOURNAL);
-        let is_file = path == Path::new(FILE);
+        let (is_file, is_journal) = (is_file(path), is_journal(path));
         if is_file {
             self.process.memory().opened = Some(Arc::downgrade(&file));
         }
@@ -89,6 +92,28 @@ impl CarelessDisk {
             known,
         })
     }
+
+    fn copy_over(&self, from: &Path, to: &Path) -> io::Result<()> {
+        let source = self.storage.open(from, Access::Read)?;
+        let mut content = vec![0; usize::try_from(source.metadata()?.size).expect("a small file")];
+        source.read_at(&mut content, 0)?;
+        match self.storage.remove(to) {
+            Err(error) if error.kind() != ErrorKind::NotFound => return Err(error),
+            _ => {}
+        }
+        let target = self.storage.create(to, Visibility::Umask)?;
+        target.write_at(&content, 0)?;
+        target.flush()?;
+        self.storage.remove(from)
+    }
+}
+
+fn is_file(path: &Path) -> bool {
+    path.ends_with("state.json")
+}
+
+fn is_journal(path: &Path) -> bool {
+    path.ends_with("state.json.journal")
 }
 
 impl Storage for CarelessDisk {
@@ -105,7 +130,7 @@ impl Storage for CarelessDisk {
     }
 
     fn metadata(&self, path: &Path) -> io::Result<Metadata> {
-        if self.process.leaves_out(LeftOut::ComparingTheName) && path == Path::new(FILE) {
+        if self.process.leaves_out(LeftOut::ComparingTheName) && is_file(path) {
             let opened = self.process.memory().opened.as_ref().and_then(Weak::upgrade);
             if let Some(opened) = opened {
                 return opened.metadata();
@@ -115,8 +140,12 @@ impl Storage for CarelessDisk {
     }
 
     fn rename(&self, from: &Path, to: &Path) -> io::Result<()> {
+        if self.process.leaves_out(LeftOut::AtomicRename) {
+            return self.copy_over(from, to);
+        }
         self.storage.rename(from, to)?;
-        if to == Path::new(JOURNAL) {
+        self.process.memory().renamed_journal = is_journal(to);
+        if is_journal(to) {
             let untouched = self.process.memory().untouched.take();
             if let Some(file) = untouched.and_then(|file| file.upgrade()) {
                 file.touch()?;
@@ -139,10 +168,7 @@ impl Storage for CarelessDisk {
 
     fn open_directory(&self, path: &Path) -> io::Result<Box<dyn Directory>> {
         let directory = self.storage.open_directory(path)?;
-        match self.process.left_out {
-            LeftOut::DirectoryFlush => Ok(Box::new(CarelessDirectory)),
-            _ => Ok(directory),
-        }
+        Ok(Box::new(CarelessDirectory { directory, process: Arc::clone(&self.process) }))
     }
 
     fn user(&self) -> u32 {
@@ -154,12 +180,19 @@ impl Storage for CarelessDisk {
     }
 }
 
-/// A directory that is never flushed.
-struct CarelessDirectory;
+struct CarelessDirectory {
+    directory: Box<dyn Directory>,
+    process: Arc<Process>,
+}
 
 impl Directory for CarelessDirectory {
     fn flush(&self) -> io::Result<()> {
-        Ok(())
+        let renamed_journal = std::mem::take(&mut self.process.memory().renamed_journal);
+        match self.process.left_out {
+            LeftOut::DirectoryFlush => Ok(()),
+            LeftOut::JournalNameFlush if renamed_journal => Ok(()),
+            _ => self.directory.flush(),
+        }
     }
 }
 
@@ -234,7 +267,8 @@ impl File for CarelessFile {
         if self.leaves_out(LeftOut::Groups) {
             return self.file.write_at(&without_groups(bytes), offset);
         }
-        let announces = self.is_journal && bytes.split(|byte| *byte == b' ').nth(3) == Some(b"=");
+        // A line has a checksum, two numbers, and what it is about.
+        let announces = bytes.split(|byte| *byte == b' ').nth(3) == Some(b"=");
         if announces && self.leaves_out(LeftOut::CheckpointLine) {
             return Ok(bytes.len());
         }
@@ -271,7 +305,7 @@ impl File for CarelessFile {
     }
 
     fn flush_content(&self) -> io::Result<()> {
-        if self.is_journal && self.leaves_out(LeftOut::AppendFlush) {
+        if self.leaves_out(LeftOut::AppendFlush) {
             return Ok(());
         }
         if self.is_journal && self.leaves_out(LeftOut::LockUntilFlushed) {
