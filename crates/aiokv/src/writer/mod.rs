@@ -7,7 +7,8 @@
 //! processes in any order.
 //!
 //! - [`owned`], [`serve`], [`waiting`]: the writer, its steps, and how it waits for a lock;
-//! - [`commit`], [`clear`]: a batch with changes: lock, refresh, evaluate, append or replace, install;
+//! - [`commit`], [`append`], [`clear`]: a batch with changes: lock, refresh, evaluate, append or replace,
+//!   install;
 //! - [`refresh`]: memory is made to agree with the disk, under a lock;
 //! - [`checkpoint`]: the state file is brought up to date with its journal, in steps;
 //! - [`schedule`]: when that happens;
@@ -18,6 +19,7 @@
 //! What serves a batch is this type. A server could stand in its place: operations and outcomes
 //! are data ([`crate::queue::operation`]), and nothing outside of this folder knows about files.
 
+mod append;
 mod checkpoint;
 mod clear;
 mod commit;
