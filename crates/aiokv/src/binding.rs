@@ -11,19 +11,22 @@ pub use crate::engine::fork;
 pub use crate::files::{Disk, storage};
 #[cfg(fuzzing)]
 pub use crate::format::json_file::reencode;
+pub use crate::format::salvage::Loss;
+pub use crate::json::text::without_white_space;
 pub use crate::json::time::stored_time;
 pub use crate::json::{Entry, decode_string};
 pub use crate::queue::{
     Change, Changed, Condition, Key, Operation, Outcome, Waiter, Wake, Write, Written,
 };
 pub use crate::state::{Snapshot, SnapshotPart};
-pub use crate::writer::Next;
+pub use crate::writer::{Next, Recovered, RecoveredJournal, Sources};
 
 use crate::engine;
 use crate::error::Result;
+use crate::format::json_file::decode_counting;
 use crate::options::Options;
 use crate::queue::{Queue, Submission};
-use crate::writer::{Memory, Writer};
+use crate::writer::{Memory, Rescue, Writer};
 
 /// What [`AioKv::cooldown`](crate::AioKv::cooldown) decides at the time `now`, when it finds the
 /// text `found`: how many seconds to wait, and the text that is to be stored, if it changes. `None`
@@ -133,6 +136,34 @@ pub fn inspect(path: &Path, options: Options) -> Result<Inspection> {
     });
     let exists = store.writer.has_open_files();
     Ok(Inspection { entries: exists.then(|| snapshot.len()), journal })
+}
+
+/// Writes what can be read of the damaged files of a store to a new file, if that is anything at all.
+/// Changes nothing else. Blocks. Both paths are absolute.
+///
+/// # Errors
+///
+/// [`Error::Io`](crate::Error::Io) if there is nothing to read, if the new file is there already or
+/// cannot be written; [`Error::Locked`](crate::Error::Locked) if another process holds a lock.
+pub fn recover(
+    source: &Path,
+    target: &Path,
+    sources: Sources,
+    options: Options,
+) -> Result<Recovered> {
+    let (source, target) = (source.to_owned(), target.to_owned());
+    Rescue { storage: Arc::new(Disk), source, target, sources, options }.run()
+}
+
+/// The entries of a text that stands for the state file at `path`, and how many of them had a key that
+/// was there already: the last value counts.
+///
+/// # Errors
+///
+/// [`Error::Corrupt`](crate::Error::Corrupt) with the place.
+pub fn decode(content: &[u8], path: &Path) -> Result<(Snapshot, usize)> {
+    let (state, duplicates) = decode_counting(content, path)?;
+    Ok((state.snapshot(), duplicates))
 }
 
 /// Waits until every operation that was started in this process is decided; see [`drain_all`].

@@ -7,6 +7,10 @@ use super::storage::File;
 /// How much is read before it is looked at.
 const CHUNK_BYTES: usize = 1 << 20;
 
+/// So many NUL bytes one after the other are the end of a damaged file: one that was filled up with
+/// them may be larger than memory.
+const NULS_MAX: usize = 1 << 26;
+
 /// Reads a file from `offset` to its end. `size` is how long it is, as far as is known. `go_on`
 /// looks at what came last and says whether to read on.
 pub(crate) fn read_while(
@@ -45,6 +49,16 @@ pub(crate) fn read_while(
 /// Reads a file from `offset` to its end. `size` is how long it is, as far as is known.
 pub(crate) fn read_from(file: &dyn File, offset: u64, size: u64) -> io::Result<Vec<u8>> {
     read_while(file, offset, size, |_| true)
+}
+
+/// For [`read_while`]: whether there may be something behind what was read of a damaged file.
+pub(crate) fn goes_on_after_nuls() -> impl FnMut(&[u8]) -> bool {
+    let mut nuls = 0;
+    move |chunk| {
+        let trailing = chunk.iter().rev().take_while(|&&byte| byte == 0).count();
+        nuls = if trailing == chunk.len() { nuls + trailing } else { trailing };
+        nuls < NULS_MAX
+    }
 }
 
 /// Writes all of `bytes` at `offset`.

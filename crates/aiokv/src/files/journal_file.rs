@@ -13,7 +13,7 @@ use std::sync::Arc;
 
 use super::access::{is_same, more_may_write, take_over};
 use super::directories::Directories;
-use super::io::{read_from, read_while, write_all};
+use super::io::{goes_on_after_nuls, read_from, read_while, write_all};
 use super::place::{Handle, Place};
 use super::storage::{Access, File, Kind, Metadata};
 use super::temporary::{Creation, Temporary};
@@ -180,6 +180,19 @@ impl JournalFile {
     /// Reads all of an open journal.
     pub(crate) fn read(&self, handle: &Handle) -> Result<Vec<u8>> {
         let content = read_while(&*handle.file, 0, handle.metadata.size, is_text);
+        content.map_err(Error::io("read", &self.0.journal))
+    }
+
+    /// Opens the journal of a state file that is gone, if there is one: one that belongs to this user.
+    pub(crate) fn open_orphan(&self) -> Result<Option<Handle>> {
+        let Some(named) = self.look()? else { return Ok(None) };
+        self.open(&Metadata { owner: self.0.storage.user(), ..named })
+    }
+
+    /// Reads all of an open journal, behind NUL bytes too, as long as there are not too many of them
+    /// one after the other.
+    pub(crate) fn read_damaged(&self, handle: &Handle) -> Result<Vec<u8>> {
+        let content = read_while(&*handle.file, 0, handle.metadata.size, goes_on_after_nuls());
         content.map_err(Error::io("read", &self.0.journal))
     }
 

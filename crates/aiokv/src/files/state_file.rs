@@ -11,7 +11,7 @@ use std::thread;
 use memchr::memchr;
 
 use super::access::is_same;
-use super::io::read_while;
+use super::io::{goes_on_after_nuls, read_while};
 use super::place::{Handle, Place};
 use super::storage::{Access, Kind, Lock, Metadata};
 use crate::error::{Error, Result};
@@ -141,6 +141,14 @@ impl StateFile {
     pub(crate) fn read(&self, locked: &LockedFile) -> Result<Vec<u8>> {
         let Handle { file, metadata, .. } = &locked.0;
         let content = read_while(&**file, 0, metadata.size, |chunk| memchr(0, chunk).is_none());
+        content.map_err(Error::io("read", &self.0.file))
+    }
+
+    /// Reads the content behind NUL bytes too, as long as there are not too many of them one after
+    /// the other.
+    pub(crate) fn read_damaged(&self, locked: &LockedFile) -> Result<Vec<u8>> {
+        let Handle { file, metadata, .. } = &locked.0;
+        let content = read_while(&**file, 0, metadata.size, goes_on_after_nuls());
         content.map_err(Error::io("read", &self.0.file))
     }
 

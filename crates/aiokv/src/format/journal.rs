@@ -244,11 +244,24 @@ pub(crate) fn decode_from_last_line(
 
 /// Decodes the lines after `position`, given what the journal holds from there to its end.
 fn decode(rest: &[u8], position: Position) -> Result<Lines, Damage> {
+    match decode_until_damage(rest, position) {
+        (lines, None) => Ok(lines),
+        (_, Some((damage, _))) => Err(damage),
+    }
+}
+
+/// Decodes the lines after `position`, up to the first damage, if there is any, with the place
+/// where it begins.
+pub(crate) fn decode_until_damage(
+    rest: &[u8],
+    position: Position,
+) -> (Lines, Option<(Damage, Position)>) {
     let mut lines = Vec::new();
     let mut next = position;
     // The place and the number of lines behind the last complete group.
     let mut complete = (position, 0, rest);
     let mut unread = rest;
+    let mut problem = None;
     while let Some(length) = memchr::memchr(b'\n', unread) {
         let (text, after) = unread.split_at(length + 1);
         let Some((checksum, text)) = checked(text) else { break };
@@ -258,8 +271,8 @@ fn decode(rest: &[u8], position: Position) -> Result<Lines, Damage> {
         let place = Position { offset, number, durable: next.durable, last_line, checksum };
         let line = line(text, place).filter(|line| line.number == number);
         let Some(line) = line else {
-            let problem = format!("expected the line with the number {number}");
-            return Err(Damage { offset: last_line, problem });
+            problem = Some(format!("expected the line with the number {number}"));
+            break;
         };
         next = line.after;
         unread = after;
@@ -274,17 +287,43 @@ fn decode(rest: &[u8], position: Position) -> Result<Lines, Damage> {
     // Most often there is nothing but space that is reserved, which every commit looks at. No branch,
     // so that many bytes are compared at once.
     let torn = left.iter().fold(0, |difference, byte| difference | (byte ^ b'\n')) != 0;
-    if !torn {
-        return Ok(Lines { lines, end, torn });
+    if torn && problem.is_none() {
+        let later = left.split_inclusive(|&byte| byte == b'\n').filter_map(checked);
+        let mut later = later.filter_map(|(_, text)| line(text, end));
+        if later.any(|later| later.durable > end.number) {
+            let number = next.number + 1;
+            problem = Some(format!("the line with the number {number} is not what was written"));
+        }
     }
-    let later = left.split_inclusive(|&byte| byte == b'\n').filter_map(checked);
-    let mut later = later.filter_map(|(_, text)| line(text, end));
-    if later.any(|later| later.durable > end.number) {
-        let number = next.number + 1;
-        let problem = format!("the line with the number {number} is not what was written");
-        return Err(Damage { offset: next.offset, problem });
+    let damage = problem.map(|problem| (Damage { offset: next.offset, problem }, next));
+    (Lines { lines, end, torn }, damage)
+}
+
+/// The place before the first whole line behind a damaged place, if there is one: a line with a
+/// later number than that place has.
+pub(crate) fn place_behind_damage(journal: &[u8], damaged: Position) -> Option<Position> {
+    let mut offset = usize::try_from(damaged.offset).ok()?;
+    for text in journal.get(offset..)?.split_inclusive(|&byte| byte == b'\n') {
+        let whole = checked(text).and_then(|(_, text)| line(text, damaged));
+        if let Some(whole) = whole.filter(|whole| whole.number > damaged.number) {
+            return Some(Position { offset: offset as u64, number: whole.number - 1, ..damaged });
+        }
+        offset += text.len();
     }
-    Ok(Lines { lines, end, torn })
+    None
+}
+
+/// The keys that the lines in a damaged place name, as far as that can be read, whole or not.
+pub(crate) fn keys_named(damaged: &[u8], position: Position) -> Vec<Entry> {
+    const CHECKSUM: usize = "00000000 ".len();
+    let lines = damaged.split(|&byte| byte == b'\n');
+    let texts = lines.filter_map(|text| std::str::from_utf8(text.get(CHECKSUM..)?).ok());
+    let events = texts.filter_map(|text| Some(line(text, position)?.event));
+    let named = events.filter_map(|event| match event {
+        Event::Set(entry) | Event::Deleted(entry) => Some(entry),
+        Event::Checkpoint { .. } => None,
+    });
+    named.collect()
 }
 
 /// The text of a line without its checksum and line feed, if the checksum is right.

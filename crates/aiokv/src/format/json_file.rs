@@ -13,6 +13,7 @@
 
 use std::borrow::Cow;
 use std::fmt;
+use std::ops::Range;
 use std::path::Path;
 
 use serde::de::{DeserializeSeed, Error as _, MapAccess, Visitor};
@@ -27,7 +28,7 @@ use crate::state::{Loading, Snapshot, SnapshotPart, State};
 /// written and flushed in about the time that a commit takes.
 const PIECE_BYTES: usize = 1 << 18;
 
-const BYTE_ORDER_MARK: &str = "\u{feff}";
+pub(crate) const BYTE_ORDER_MARK: &str = "\u{feff}";
 
 /// The content of the file that holds the entries of a snapshot, in pieces that fit to be written
 /// one at a time.
@@ -78,6 +79,19 @@ impl fmt::Display for Snapshot {
 /// Takes any JSON object, after a byte order mark too, with the numbers `NaN`, `Infinity` and
 /// `-Infinity`. Of a key that occurs twice the last value wins, and a warning is logged.
 pub(crate) fn decode(content: &[u8], path: &Path) -> Result<State> {
+    let (state, duplicates) = decode_counting(content, path)?;
+    if duplicates > 0 {
+        log::warn!(
+            target: "aiokv",
+            "`{}` has {duplicates} duplicate key(s); the last value of each wins",
+            path.display(),
+        );
+    }
+    Ok(state)
+}
+
+/// As [`decode`], and how many entries had a key that was there already, without a warning.
+pub(crate) fn decode_counting(content: &[u8], path: &Path) -> Result<(State, usize)> {
     let corrupt = |position, problem| {
         let corruption = Corruption::new(path, content, position, problem);
         Error::from(corruption)
@@ -96,26 +110,28 @@ pub(crate) fn decode(content: &[u8], path: &Path) -> Result<State> {
         let problem = "expected a JSON object, found NUL bytes".to_owned();
         return Err(corrupt(start + position, problem));
     }
+    let mut entries = Loading::default();
+    if let Err((position, problem)) = read_object(text, |line, _| entries.push(line)) {
+        return Err(corrupt(start + position, problem));
+    }
+    Ok(State::load(entries.finish()))
+}
+
+/// Reads a JSON object and tells of each entry, once its value is read: its line, and where in
+/// `text` it stands. An error is a position and what is wrong there; the last entry before it may
+/// have no end.
+pub(crate) fn read_object(
+    text: &str,
+    tell: impl FnMut(&str, Range<usize>),
+) -> Result<(), (usize, String)> {
     let masked = mask_non_finite(text);
-    let mut loader = Loader { text, masked: &masked, entries: Loading::default(), too_deep: None };
+    let mut loader = Loader { text, masked: &masked, tell, too_deep: None };
     let mut decoder = serde_json::Deserializer::from_str(&masked);
     let outcome = loader.deserialize(&mut decoder).and_then(|()| decoder.end());
     if let Some(position) = loader.too_deep {
-        let problem = format!("lists and objects are nested more than {MAX_DEPTH} deep");
-        return Err(corrupt(start + position, problem));
+        return Err((position, format!("lists and objects are nested more than {MAX_DEPTH} deep")));
     }
-    if let Err(error) = outcome {
-        return Err(corrupt(start + position_of(&error, text), problem_of(&error)));
-    }
-    let (state, duplicates) = State::load(loader.entries.finish());
-    if duplicates > 0 {
-        log::warn!(
-            target: "aiokv",
-            "`{}` has {duplicates} duplicate key(s); the last value of each wins",
-            path.display(),
-        );
-    }
-    Ok(state)
+    outcome.map_err(|error| (position_of(&error, text), problem_of(&error)))
 }
 
 /// What becomes of a file that is read and written again. For fuzzing.
@@ -124,16 +140,16 @@ pub fn reencode(content: &[u8]) -> Result<String> {
     decode(content, Path::new("state.json")).map(|state| state.snapshot().to_string())
 }
 
-/// Collects the entries of the top-level object.
-struct Loader<'text> {
+/// Tells of the entries of the top-level object.
+struct Loader<'text, T> {
     text: &'text str,
     /// What serde_json sees: `text`, in which non-finite numbers have a mask of the same length.
     masked: &'text str,
-    entries: Loading,
+    tell: T,
     too_deep: Option<usize>,
 }
 
-impl<'text> DeserializeSeed<'text> for &mut Loader<'text> {
+impl<'text, T: FnMut(&str, Range<usize>)> DeserializeSeed<'text> for &mut Loader<'text, T> {
     type Value = ();
 
     fn deserialize<D: serde::Deserializer<'text>>(self, decoder: D) -> Result<(), D::Error> {
@@ -141,7 +157,7 @@ impl<'text> DeserializeSeed<'text> for &mut Loader<'text> {
     }
 }
 
-impl<'text> Visitor<'text> for &mut Loader<'text> {
+impl<'text, T: FnMut(&str, Range<usize>)> Visitor<'text> for &mut Loader<'text, T> {
     type Value = ();
 
     fn expecting(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
@@ -158,8 +174,9 @@ impl<'text> Visitor<'text> for &mut Loader<'text> {
                 return Err(A::Error::custom("nested too deep"));
             }
             let end = offset(value) + value.len();
-            let whole = &self.text[offset(key)..end];
-            self.entries.push(&line_found(key, &self.text[offset(value)..end], whole));
+            let range = offset(key)..end;
+            let line = line_found(key, &self.text[offset(value)..end], &self.text[range.clone()]);
+            (self.tell)(&line, range);
         }
         Ok(())
     }

@@ -2,3 +2,4 @@
 
 pub(crate) mod journal;
 pub(crate) mod json_file;
+pub(crate) mod salvage;

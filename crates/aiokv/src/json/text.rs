@@ -84,6 +84,18 @@ pub(crate) fn on_one_line(text: &str) -> Cow<'_, str> {
     Cow::Owned(line)
 }
 
+/// The tokens of a text that is JSON. Two texts that differ in white space only have the same.
+pub fn without_white_space(text: &str) -> String {
+    let mut tokens = String::with_capacity(text.len());
+    let mut copied = 0;
+    for (position, _) in outside_strings(text).filter(|(_, byte)| byte.is_ascii_whitespace()) {
+        tokens.push_str(&text[copied..position]);
+        copied = position + 1;
+    }
+    tokens.push_str(&text[copied..]);
+    tokens
+}
+
 /// The text with `NaN`, `Infinity` and `-Infinity`, which Python's `json` writes although JSON
 /// does not have them, replaced by numbers of the same length. Every position stays what it was.
 pub(crate) fn mask_non_finite(text: &str) -> Cow<'_, str> {

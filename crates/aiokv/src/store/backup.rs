@@ -34,6 +34,7 @@ impl AioKv {
             storage: Arc::clone(&self.shared.storage),
             source: self.shared.path.clone(),
             target,
+            replaces: true,
             lock_timeout: self.shared.options.lock_timeout,
         };
         if self.is_blocking {

@@ -14,7 +14,7 @@ use crate::format::json_file;
 use crate::state::Snapshot;
 
 /// How long a pause is while another process is at work on the target.
-const PAUSE: Duration = Duration::from_millis(5);
+pub(super) const PAUSE: Duration = Duration::from_millis(5);
 
 /// Where a copy comes from and goes to.
 pub(crate) struct Copy {
@@ -23,6 +23,8 @@ pub(crate) struct Copy {
     pub(crate) source: PathBuf,
     /// The file of the copy, absolute.
     pub(crate) target: PathBuf,
+    /// Whether a file that is there already is replaced.
+    pub(crate) replaces: bool,
     pub(crate) lock_timeout: Duration,
 }
 
@@ -56,13 +58,19 @@ impl Copy {
         target: &Arc<Place>,
         snapshot: &Snapshot,
     ) -> Result<(), Failure> {
-        let original = source.look(&source.file)?;
+        let original = match source.look(&source.file)? {
+            None => source.look(&source.journal)?,
+            original => original,
+        };
         self.refuse_own_files(source, target)?;
         let old = match StateFile::new(target).lock(None, Lock::Exclusive)? {
             Locking::Taken(locked) => Some(locked),
             Locking::Missing => None,
             Locking::Busy(holder) => return Err(Failure::Busy(holder)),
         };
+        if old.is_some() && !self.replaces {
+            return Err(self.refusal("there is such a file already; choose another path").into());
+        }
         if target.look(&target.journal)?.is_some() {
             return Err(self.refusal("it is a store with a journal; choose another path").into());
         }

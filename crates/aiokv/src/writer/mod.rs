@@ -13,6 +13,7 @@
 //! - [`checkpoint`]: the state file is brought up to date with its journal, in steps;
 //! - [`schedule`]: when that happens;
 //! - [`copy`]: a copy of the store in another file;
+//! - [`recover`]: what can be read of damaged files, in another file;
 //! - [`watchers`]: who is told of changes;
 //! - [`on_disk`], [`memory`]: what is on disk, and what memory holds of it.
 //!
@@ -28,6 +29,7 @@ mod lock_wait;
 mod memory;
 mod on_disk;
 mod owned;
+mod recover;
 mod refresh;
 mod schedule;
 mod serve;
@@ -40,6 +42,8 @@ pub(crate) use copy::Copy;
 pub(crate) use lock_wait::LockWait;
 pub(crate) use memory::{Look, Memory};
 pub(crate) use owned::Writer;
+pub(crate) use recover::Rescue;
+pub use recover::{Recovered, RecoveredJournal, Sources};
 pub(crate) use watchers::Watcher;
 
 /// What a step led to.

@@ -174,7 +174,7 @@ fn warn_of_torn(files: &Files, journal: &mut OpenJournal, end: Position) {
 }
 
 /// Carries out the changes in the lines after the line `after`.
-fn replay(draft: &mut Draft<'_>, lines: &[Line], after: u64) {
+pub(super) fn replay(draft: &mut Draft<'_>, lines: &[Line], after: u64) {
     for line in lines.iter().filter(|line| line.number > after) {
         match &line.event {
             Event::Set(entry) => draft.replay_set(entry.clone()),
