@@ -16,7 +16,7 @@ use clap::error::ErrorKind;
 use clap::{Arg, Args, Command, CommandFactory, FromArgMatches, Parser, Subcommand, ValueHint};
 
 use crate::outcome;
-use crate::verbs::{change, check, copy, delete, get, list};
+use crate::verbs::{change, check, copy, delete, edit, exchange, get, list, recover};
 
 /// The environment variable that names the store.
 pub(crate) const PATH_VARIABLE: &str = "AIOKV_PATH";
@@ -94,6 +94,10 @@ pub(crate) enum Verb {
     Check(check::Check),
     Checkpoint(copy::Checkpoint),
     Backup(copy::Backup),
+    Edit(edit::Edit),
+    Import(exchange::import::Import),
+    Export(exchange::export::Export),
+    Recover(recover::Recover),
 }
 
 /// Understands a command line, of which the first word is the name of the command.

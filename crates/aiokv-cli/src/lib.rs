@@ -6,11 +6,13 @@
 
 mod arguments;
 mod console;
+mod entries;
 mod outcome;
 mod store;
 mod verbs;
 
 use std::ffi::OsString;
+use std::path::PathBuf;
 
 use log::{Level, LevelFilter, Log, Metadata, Record};
 
@@ -18,6 +20,13 @@ use self::arguments::{Request, Verb};
 use self::console::{Console, tell};
 use self::outcome::{Outcome, Status};
 use self::store::Store;
+
+/// As [`run`], for a Python package that brings the command along: this interpreter reads and writes
+/// formats of Python.
+pub fn run_in_python(interpreter: PathBuf, arguments: impl IntoIterator<Item = OsString>) -> u8 {
+    verbs::exchange::python::is_called_by(interpreter);
+    run(arguments)
+}
 
 /// Runs the command on arguments of which the first is its name, and returns the exit status, which
 /// `--help` explains.
@@ -64,6 +73,10 @@ fn execute(request: &Request) -> Outcome {
         Some(Verb::Check(check)) => check.run(&store, &console),
         Some(Verb::Checkpoint(checkpoint)) => checkpoint.run(&store, &console),
         Some(Verb::Backup(backup)) => backup.run(&store, &console),
+        Some(Verb::Edit(edit)) => edit.run(&store, &console),
+        Some(Verb::Import(import)) => import.run(&store, &console),
+        Some(Verb::Export(export)) => export.run(&store, &console),
+        Some(Verb::Recover(recover)) => recover.run(&store, &console),
     }?;
     store.close()?;
     Ok(status)

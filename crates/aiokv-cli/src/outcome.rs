@@ -34,6 +34,14 @@ pub(crate) const EXPLAINED: &str = "\
   5  I/O: the system refused, as for a full disk or a missing permission
   6  impossible: the stored value does not allow it, as when text is to be incremented";
 
+impl Status {
+    /// The failure that has this exit status.
+    pub(crate) fn from_number(number: i32) -> Option<Self> {
+        let failures = [Self::Usage, Self::Damaged, Self::Locked, Self::System, Self::Impossible];
+        failures.into_iter().find(|failure| *failure as i32 == number)
+    }
+}
+
 /// What a verb comes back with.
 pub(crate) type Outcome<T = Status> = Result<T, Failure>;
 

@@ -5,7 +5,9 @@
 
 use std::path::{Path, PathBuf};
 
-use aiokv::binding::{self, Entry, Inspection, Operation, Snapshot};
+use aiokv::binding::{
+    self, Entry, Inspection, Key, Operation, Recovered, Snapshot, Sources, Write,
+};
 use aiokv::{Options, blocking};
 
 use crate::console::tell;
@@ -35,9 +37,13 @@ impl Store {
         self.kv.clone().into()
     }
 
-    /// The entry of a key.
+    /// An entry, or none, for each key, all of one moment.
     pub(crate) fn entries(&self, keys: &[String]) -> Outcome<Box<[Option<Entry>]>> {
-        let keys = keys.iter().map(|key| key.as_bytes().into()).collect();
+        self.read(keys.iter().map(|key| key.as_bytes().into()).collect())
+    }
+
+    /// An entry, or none, for each key, all of one moment.
+    pub(crate) fn read(&self, keys: Box<[Key]>) -> Outcome<Box<[Option<Entry>]>> {
         match self.kv.ask_here(Operation::Read(keys))? {
             binding::Outcome::Read(entries) => Ok(entries),
             _ => unreachable!("a read is answered with entries"),
@@ -50,6 +56,20 @@ impl Store {
             binding::Outcome::Snapshot(snapshot) => Ok(snapshot),
             _ => unreachable!("a read of a prefix is answered with a snapshot"),
         }
+    }
+
+    /// Writes to several keys, all or none, and says whether all conditions held. If not, the index
+    /// of the first that did not.
+    pub(crate) fn write(&self, writes: Vec<Write>) -> Outcome<Result<(), usize>> {
+        match self.kv.ask_here(Operation::Write(writes.into()))? {
+            binding::Outcome::Unmet { index, .. } => Ok(Err(index)),
+            _ => Ok(Ok(())),
+        }
+    }
+
+    /// Writes what can be read of damaged files to a new one.
+    pub(crate) fn recover(&self, target: &Path, sources: Sources) -> Outcome<Recovered> {
+        Ok(binding::recover(self.kv.path(), target, sources, self.options.clone())?)
     }
 
     /// What there is on disk. Changes nothing.

@@ -23,7 +23,7 @@ pub use crate::writer::{Next, Recovered, RecoveredJournal, Sources};
 
 use crate::engine;
 use crate::error::Result;
-use crate::format::json_file::decode_counting;
+use crate::format::json_file;
 use crate::options::Options;
 use crate::queue::{Queue, Submission};
 use crate::writer::{Memory, Rescue, Writer};
@@ -155,15 +155,14 @@ pub fn recover(
     Rescue { storage: Arc::new(Disk), source, target, sources, options }.run()
 }
 
-/// The entries of a text that stands for the state file at `path`, and how many of them had a key that
-/// was there already: the last value counts.
+/// The entries of a text that stands for the state file at `path`, in its order. A key may be there
+/// twice.
 ///
 /// # Errors
 ///
 /// [`Error::Corrupt`](crate::Error::Corrupt) with the place.
-pub fn decode(content: &[u8], path: &Path) -> Result<(Snapshot, usize)> {
-    let (state, duplicates) = decode_counting(content, path)?;
-    Ok((state.snapshot(), duplicates))
+pub fn read_entries(content: &[u8], path: &Path) -> Result<Snapshot> {
+    json_file::read(content, path)
 }
 
 /// Waits until every operation that was started in this process is decided; see [`drain_all`].

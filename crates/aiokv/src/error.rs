@@ -150,7 +150,11 @@ impl Corruption {
             path: path.to_owned(),
             expected: "a valid state file".to_owned(),
             problem,
-            remedy: "mend it or put back a copy, or remove it with `clear`".to_owned(),
+            remedy: format!(
+                "mend it, put back a copy, save what can be read of it with `aiokv recover {} NEW`, or \
+                 remove it with `clear`",
+                path.display()
+            ),
             place: Some(Damaged::at(content, position)),
         }
     }
@@ -169,8 +173,9 @@ impl Corruption {
             expected: "a valid journal".to_owned(),
             problem,
             remedy: format!(
-                "put back copies of it and of `{state}`, or remove it to go on with what \
-                 `{state}` holds, without the changes in the journal"
+                "put back copies of it and of `{state}`, save what can be read of both with \
+                 `aiokv recover {state} NEW`, or remove it to go on with what `{state}` holds, without the \
+                 changes in the journal"
             ),
             place: Some(Damaged::at(content, position)),
         }
@@ -186,7 +191,8 @@ impl Corruption {
             remedy: format!(
                 "to keep the changes in the journal, put back the `{shown}` that it continues and \
                  run `aiokv checkpoint {shown}` before you edit the file; to go on with `{shown}` \
-                 as it is, without those changes, remove the journal"
+                 as it is, without those changes, remove the journal; `aiokv recover {shown} NEW` writes \
+                 both together to a new file"
             ),
             place: None,
         }

@@ -4,6 +4,7 @@
 //! there may be many. `--json` asks for the latter, wherever it goes.
 
 mod input;
+pub(crate) mod place;
 mod question;
 pub(crate) mod table;
 pub(crate) mod text;

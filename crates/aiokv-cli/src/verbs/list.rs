@@ -106,6 +106,7 @@ pub(crate) fn print_entries<'entry>(
     }
 }
 
-fn json_line(entry: &Entry) -> String {
+/// An entry as a line of JSON Lines.
+pub(crate) fn json_line(entry: &Entry) -> String {
     format!("{{\"key\": {}, \"value\": {}}}\n", entry.key_text(), entry.value_text())
 }

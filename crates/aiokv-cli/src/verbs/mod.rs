@@ -5,5 +5,8 @@ pub(crate) mod change;
 pub(crate) mod check;
 pub(crate) mod copy;
 pub(crate) mod delete;
+pub(crate) mod edit;
+pub(crate) mod exchange;
 pub(crate) mod get;
 pub(crate) mod list;
+pub(crate) mod recover;

@@ -160,3 +160,4 @@ pub(crate) const USAGE: i32 = 2;
 pub(crate) const DAMAGED: i32 = 3;
 pub(crate) const LOCKED: i32 = 4;
 pub(crate) const SYSTEM: i32 = 5;
+pub(crate) const IMPOSSIBLE: i32 = 6;

@@ -79,7 +79,7 @@ impl fmt::Display for Snapshot {
 /// Takes any JSON object, after a byte order mark too, with the numbers `NaN`, `Infinity` and
 /// `-Infinity`. Of a key that occurs twice the last value wins, and a warning is logged.
 pub(crate) fn decode(content: &[u8], path: &Path) -> Result<State> {
-    let (state, duplicates) = decode_counting(content, path)?;
+    let (state, duplicates) = State::load(read(content, path)?);
     if duplicates > 0 {
         log::warn!(
             target: "aiokv",
@@ -90,8 +90,8 @@ pub(crate) fn decode(content: &[u8], path: &Path) -> Result<State> {
     Ok(state)
 }
 
-/// As [`decode`], and how many entries had a key that was there already, without a warning.
-pub(crate) fn decode_counting(content: &[u8], path: &Path) -> Result<(State, usize)> {
+/// As [`decode`], but all entries as they stand there, those with the same key too.
+pub(crate) fn read(content: &[u8], path: &Path) -> Result<Snapshot> {
     let corrupt = |position, problem| {
         let corruption = Corruption::new(path, content, position, problem);
         Error::from(corruption)
@@ -114,7 +114,7 @@ pub(crate) fn decode_counting(content: &[u8], path: &Path) -> Result<(State, usi
     if let Err((position, problem)) = read_object(text, |line, _| entries.push(line)) {
         return Err(corrupt(start + position, problem));
     }
-    Ok(State::load(entries.finish()))
+    Ok(entries.finish())
 }
 
 /// Reads a JSON object and tells of each entry, once its value is read: its line, and where in

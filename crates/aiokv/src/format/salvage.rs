@@ -93,8 +93,9 @@ fn readable(content: &[u8]) -> String {
 fn find_entries(text: &str) -> (Vec<Found>, bool) {
     let object = text.trim_start_matches(BYTE_ORDER_MARK).trim_ascii_start();
     let mut search = Search { text, found: Vec::new(), closed: None };
-    let start = text.len() - object.len() + usize::from(object.starts_with('{'));
-    if object.starts_with('{') {
+    let mut start = 0;
+    if let Some(inside) = object.strip_prefix('{') {
+        start = text.len() - inside.len();
         search.read_entries(start..text.len(), false);
     }
     if search.is_whole() {
@@ -301,7 +302,7 @@ fn problem_in(damaged: &[u8], is_cut_off: bool) -> &'static str {
 /// The keys of the lines that begin like entries of the store.
 fn keys_in(damaged: &str) -> Vec<String> {
     let lines = damaged.lines().map(|line| line.strip_prefix(INDENTATION).unwrap_or(line));
-    lines.filter_map(key_at).map(|key| shown(key)).collect()
+    lines.filter_map(key_at).map(shown).collect()
 }
 
 /// The JSON string that a text begins with, if it is a key.

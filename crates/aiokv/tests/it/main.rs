@@ -13,6 +13,7 @@ mod operations;
 mod parsing;
 mod processes;
 mod races;
+mod recovery;
 mod runtimes;
 mod simulation;
 mod support;

@@ -1,0 +1,189 @@
+//! `edit`: the store in an editor, as visudo does it. A person works on a copy while programs go on,
+//! and what was changed there is carried over key by key, in one commit or not at all.
+
+mod merge;
+mod working_copy;
+
+use aiokv::binding::Entry;
+use clap::Args;
+
+use self::merge::{Change, Tally, changes};
+use self::working_copy::WorkingCopy;
+use crate::console::text::{characters, harmless};
+use crate::console::{Console, tell};
+use crate::entries::read_object;
+use crate::outcome::{Failure, Outcome, Status};
+use crate::store::Store;
+
+/// Edit the store in $VISUAL or $EDITOR, while programs use it
+///
+/// Opens a copy. What you change in it is carried over key by key, all of it or nothing, once it is
+/// valid JSON. If a program changed the same key meanwhile, you are asked; in a pipe nothing happens
+/// then. Nothing happens either if the editor fails. The order of entries stays; new ones come last.
+#[derive(Args)]
+pub(crate) struct Edit {
+    /// Show only these keys in the editor
+    #[arg(value_name = "KEY", allow_negative_numbers = true)]
+    keys: Vec<String>,
+}
+
+/// What comes next.
+enum Step {
+    EditAgain,
+    /// Nothing is carried over, because the person said so.
+    GiveUp,
+    /// Everything was carried over.
+    Done(Tally),
+}
+
+impl Edit {
+    pub(crate) fn run(&self, store: &Store, console: &Console) -> Outcome {
+        store.kv().checkpoint()?;
+        let Some(base) = self.base(store)? else { return Ok(Status::No) };
+        let content = layout(&base);
+        let copy = WorkingCopy::create(store.path(), &content)?;
+        loop {
+            if let Err(failure) = copy.edit() {
+                let is_changed = copy.read()? != content.as_bytes();
+                return Err(if is_changed { kept(copy, failure) } else { failure }
+                    .context("nothing was changed"));
+            }
+            let text = copy.read()?;
+            let step = match read_object(&text, copy.path()) {
+                Err(mistake) => after_mistake(console, mistake),
+                Ok(edited) => carry_over(store, console, &changes(&base, &edited)),
+            };
+            match step {
+                Ok(Step::EditAgain) => {}
+                Ok(Step::GiveUp) => {
+                    console.say("nothing was changed")?;
+                    return Ok(Status::No);
+                }
+                Ok(Step::Done(tally)) => {
+                    report(store, console, tally)?;
+                    return Ok(Status::Done);
+                }
+                Err(failure) => return Err(kept(copy, failure).context("nothing was changed")),
+            }
+        }
+    }
+
+    /// The entries to edit. `None` if one that was asked for is not there.
+    fn base(&self, store: &Store) -> Outcome<Option<Vec<Entry>>> {
+        if self.keys.is_empty() {
+            return Ok(Some(store.snapshot("")?.iter().cloned().collect()));
+        }
+        let entries = store.entries(&self.keys)?;
+        if let Some(absent) = entries.iter().position(Option::is_none) {
+            tell(format!("there is no key `{}`", harmless(&self.keys[absent])));
+            return Ok(None);
+        }
+        Ok(Some(entries.into_iter().flatten().collect()))
+    }
+}
+
+/// Entries as the file has them.
+fn layout(entries: &[Entry]) -> String {
+    let lines = Vec::from_iter(entries.iter().map(Entry::line));
+    if lines.is_empty() {
+        "{}\n".to_owned()
+    } else {
+        format!("{{\n  {}\n}}\n", lines.join(",\n  "))
+    }
+}
+
+/// Shows the mistake and asks what to do, if there is somebody to ask.
+fn after_mistake(console: &Console, mistake: Failure) -> Outcome<Step> {
+    if !console.can_ask() {
+        return Err(mistake);
+    }
+    mistake.message.iter().for_each(tell);
+    match console.choose("What now? (e)dit again, give up and e(x)it", "ex")? {
+        'e' => Ok(Step::EditAgain),
+        _ => Ok(Step::GiveUp),
+    }
+}
+
+/// Makes the changes to what the store holds now, all or none.
+fn carry_over(store: &Store, console: &Console, changes: &[Change]) -> Outcome<Step> {
+    loop {
+        let keys = changes.iter().map(|change| change.key.clone()).collect();
+        let found = store.read(keys)?;
+        let mut writes = Vec::new();
+        let mut tally = Tally::default();
+        for (change, now) in changes.iter().zip(&found) {
+            let now = now.as_ref();
+            if change.conflicts_with(now) {
+                match resolve(console, change, now)? {
+                    Resolution::Mine => {}
+                    Resolution::Theirs => continue,
+                    Resolution::Other(step) => return Ok(step),
+                }
+            }
+            if !merge::is_same(now, change.wanted.as_ref()) {
+                writes.push(change.given(now));
+                tally.count(now, change.wanted.as_ref());
+            }
+        }
+        if writes.is_empty() {
+            return Ok(Step::Done(tally));
+        }
+        if store.write(writes)?.is_ok() {
+            return Ok(Step::Done(tally));
+        }
+    }
+}
+
+/// Whose change of a key counts.
+enum Resolution {
+    Mine,
+    Theirs,
+    Other(Step),
+}
+
+/// Asks about a key that the person and a program changed.
+fn resolve(console: &Console, change: &Change, now: Option<&Entry>) -> Outcome<Resolution> {
+    let named = change.wanted.as_ref().or(change.base.as_ref()).expect("one of them is there");
+    let key = harmless(&characters(named.key_text())).into_owned();
+    if !console.can_ask() {
+        let message = format!("you and a program changed `{key}`");
+        return Err(Failure::new(Status::Impossible, message));
+    }
+    let value = |entry: Option<&Entry>| match entry {
+        Some(entry) => harmless(entry.value_text()).into_owned(),
+        None => "(no such key)".to_owned(),
+    };
+    tell(format!(
+        "a program changed `{key}` meanwhile\n  it was  {}\n  yours   {}\n  store   {}",
+        value(change.base.as_ref()),
+        value(change.wanted.as_ref()),
+        value(now)
+    ));
+    let question =
+        "What now? Take (y)ours, keep that of the (s)tore, (e)dit again, give up and e(x)it";
+    Ok(match console.choose(question, "ysex")? {
+        'y' => Resolution::Mine,
+        's' => Resolution::Theirs,
+        'e' => Resolution::Other(Step::EditAgain),
+        _ => Resolution::Other(Step::GiveUp),
+    })
+}
+
+/// Keeps the copy, and says where it is besides what went wrong.
+fn kept(copy: WorkingCopy, failure: Failure) -> Failure {
+    let path = copy.keep();
+    Failure {
+        message: failure.message.map(|it| format!("{it}\nyour text is in `{}`", path.display())),
+        ..failure
+    }
+}
+
+fn report(store: &Store, console: &Console, tally: Tally) -> Outcome<()> {
+    if !console.is_for_person() {
+        return console.print_json(&tally);
+    }
+    match tally == Tally::default() {
+        true => console.say("nothing was changed"),
+        false => console.say(format!("{} in `{}`", tally.in_words(), store.path().display())),
+    }
+}

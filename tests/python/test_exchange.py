@@ -1,0 +1,155 @@
+"""``aiokv._exchange``: what ``aiokv import`` and ``aiokv export`` leave to Python."""
+
+import dbm.dumb
+import json
+import pickle
+import shelve
+import sqlite3
+import subprocess
+import sys
+from contextlib import closing
+from datetime import datetime
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+VALUES: dict[str, Any] = {
+    "last_command": "ping",
+    "user:17": {"name": "Zoë 😀", "seen": [1, 2.5, None, True]},
+    "big": 10**40,
+    "odd": "a\ud800b",
+}
+
+
+def exchange(*words: str | Path, given: bytes = b"") -> subprocess.CompletedProcess[bytes]:
+    command = [sys.executable, "-m", "aiokv._exchange", *map(str, words)]
+    return subprocess.run(command, input=given, capture_output=True, check=False)
+
+
+def entries(done: subprocess.CompletedProcess[bytes]) -> dict[str, Any]:
+    assert (done.returncode, done.stderr) == (0, b"")
+    lines = map(json.loads, done.stdout.splitlines())
+    return {line["key"]: line["value"] for line in lines}
+
+
+def lines(values: dict[str, Any]) -> bytes:
+    found = [json.dumps({"key": key, "value": value}) + "\n" for key, value in values.items()]
+    return "".join(found).encode()
+
+
+def database(path: Path, *statements: str) -> Path:
+    with closing(sqlite3.connect(path)) as connection, connection:
+        for statement in statements:
+            connection.execute(statement)
+    return path
+
+
+@pytest.mark.parametrize("kind", ["shelve", "sqlite"])
+def test_what_was_written_is_read_again(tmp_path: Path, kind: str) -> None:
+    values = {key: value for key, value in VALUES.items() if key != "odd" or kind == "shelve"}
+    target = tmp_path / "target"
+    assert exchange("write", kind, target, given=lines(values)).returncode == 0
+    assert entries(exchange("read", kind, target)) == values
+
+
+@pytest.mark.parametrize("kind", ["shelve", "sqlite"])
+def test_what_is_there_is_not_replaced(tmp_path: Path, kind: str) -> None:
+    target = tmp_path / "target"
+    target.write_text("mine")
+    done = exchange("write", kind, target, given=lines(VALUES))
+    assert done.returncode == 5 and b"already" in done.stderr
+    assert target.read_text() == "mine"
+
+
+def test_a_shelf_in_several_files_is_read(tmp_path: Path) -> None:
+    path = tmp_path / "shelf"
+    with closing(dbm.dumb.open(str(path), "n")) as shelf:
+        shelf[b"a"] = pickle.dumps((1, 2))
+    assert entries(exchange("read", "shelve", path)) == {"a": [1, 2]}
+
+
+def test_a_value_that_json_does_not_have_is_named_with_its_place(tmp_path: Path) -> None:
+    path = tmp_path / "shelf"
+    with shelve.open(str(path)) as shelf:
+        shelf["user:17"] = {"history": [{"at": datetime(2026, 1, 1)}]}
+    done = exchange("read", "shelve", path)
+    assert done.returncode == 3
+    assert b"'user:17'" in done.stderr and b"$.history[0].at" in done.stderr
+
+
+def test_what_is_not_there_or_no_shelf_is_told(tmp_path: Path) -> None:
+    done = exchange("read", "shelve", tmp_path / "absent")
+    assert done.returncode == 5 and b"no such file" in done.stderr
+    (tmp_path / "text").write_text("hello " * 100)
+    done = exchange("read", "shelve", tmp_path / "text")
+    assert done.returncode == 3 and b"no shelf" in done.stderr
+
+
+def test_a_table_of_two_columns_gives_values(tmp_path: Path) -> None:
+    path = database(
+        tmp_path / "bot.sqlite",
+        "CREATE TABLE settings (key TEXT PRIMARY KEY, value)",
+        "INSERT INTO settings VALUES ('a', 1), ('b', 'text'), ('c', NULL), ('d', 1.5)",
+    )
+    assert entries(exchange("read", "sqlite", path)) == {"a": 1, "b": "text", "c": None, "d": 1.5}
+
+
+def test_a_table_of_more_columns_gives_objects(tmp_path: Path) -> None:
+    path = database(
+        tmp_path / "bot.sqlite",
+        "CREATE TABLE other (id)",
+        "CREATE TABLE users (id INTEGER PRIMARY KEY, name TEXT, tags JSON, note TEXT)",
+        "INSERT INTO users VALUES (17, 'Ada', '[1, 2]', '[3]')",
+    )
+    read = ["read", "sqlite", "--table=users"]
+    everything = {"name": "Ada", "tags": [1, 2], "note": "[3]"}
+    assert entries(exchange(*read, path)) == {"17": everything}
+    assert entries(exchange(*read, "--value=tags", path)) == {"17": [1, 2]}
+    assert entries(exchange(*read, "--key=name", "--value=note", path)) == {"Ada": "[3]"}
+    assert entries(exchange(*read, "--value=note", "--parse", path)) == {"17": [3]}
+
+
+def test_what_is_missing_in_a_database_is_told(tmp_path: Path) -> None:
+    path = database(
+        tmp_path / "bot.sqlite",
+        "CREATE TABLE one (a, b)",
+        "CREATE TABLE two (key, value)",
+        "INSERT INTO two VALUES ('a', x'00'), (1.5, 1)",
+    )
+    for words, status, told in [
+        ([], 2, b"'one', 'two': say --table"),
+        (["--table=three"], 2, b"no table 'three'"),
+        (["--table=one"], 2, b"say --key"),
+        (["--table=two", "--value=x"], 2, b"no column 'x'"),
+        (["--table=two"], 3, b"the value of 'a' in the column 'value' is a blob"),
+        (["--table=two", "--value=key"], 3, b"neither text nor a whole number"),
+    ]:
+        done = exchange("read", "sqlite", *words, path)
+        assert done.returncode == status and told in done.stderr, (words, done)
+    (tmp_path / "text").write_text("hello " * 100)
+    done = exchange("read", "sqlite", tmp_path / "text")
+    assert done.returncode == 3 and b"not a database" in done.stderr
+
+
+def test_an_odd_name_of_a_table_is_a_name(tmp_path: Path) -> None:
+    path = database(
+        tmp_path / "bot.sqlite",
+        'CREATE TABLE "a""; DROP TABLE x; --" ("k"" y" PRIMARY KEY, value)',
+        'INSERT INTO "a""; DROP TABLE x; --" VALUES (\'a\', 1)',
+    )
+    assert entries(exchange("read", "sqlite", path)) == {"a": 1}
+
+
+def test_an_import_writes_nothing_to_the_database(tmp_path: Path) -> None:
+    path = database(tmp_path / "bot.sqlite", "CREATE TABLE t (key, value)")
+    before = path.read_bytes()
+    entries(exchange("read", "sqlite", path))
+    assert path.read_bytes() == before
+    assert [it.name for it in tmp_path.iterdir()] == ["bot.sqlite"]
+
+
+def test_nobody_else_can_read_a_database_that_was_written(tmp_path: Path) -> None:
+    target = tmp_path / "target"
+    assert exchange("write", "sqlite", target, given=lines({"a": 1})).returncode == 0
+    assert target.stat().st_mode & 0o777 == 0o600
