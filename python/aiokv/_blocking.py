@@ -165,9 +165,11 @@ class KV(MutableMapping[str, Any]):
     def update(self, mapping: Mapping[str, JSON], /) -> None: ...
     @overload
     def update(self, key: str, function: Callable[[Any], _T], default: Any = None) -> _T: ...
-    def update(self, key: Any, function: Any = MISSING, default: Any = None) -> Any:
+    def update(  # pyright: ignore[reportIncompatibleMethodOverride]
+        self, key: Any, function: Any = MISSING, default: Any = None
+    ) -> Any:
         """See ``AioKV.update``, and ``AioKV.set_many`` for a mapping."""
-        if isinstance(key, Mapping) and function is MISSING:
+        if function is MISSING and not isinstance(key, str):
             return self.set_many(key)
         return _write("update", self._kv.update(key, function, default))
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 import inspect
 from asyncio import Future
 from collections import Counter
-from collections.abc import AsyncIterator, Callable
+from collections.abc import AsyncGenerator, Callable
 from contextlib import AbstractAsyncContextManager, asynccontextmanager
 from typing import Any, TypeVar
 
@@ -120,7 +120,7 @@ def call(function: Callable[[Any], Any], old: Any) -> Any:
 @asynccontextmanager
 async def edit(
     store: Store, key: str, default: Any, lock: AbstractAsyncContextManager[None]
-) -> AsyncIterator[Any]:
+) -> AsyncGenerator[Any]:
     """Show the value of a key, and write it at the end if it has changed."""
     async with lock:
         found = await store.find(key)

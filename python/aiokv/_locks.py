@@ -10,7 +10,7 @@ from __future__ import annotations
 import asyncio
 import os
 import threading
-from collections.abc import AsyncIterator, Hashable
+from collections.abc import AsyncGenerator, Hashable
 from contextlib import asynccontextmanager
 from typing import Any
 from weakref import WeakKeyDictionary
@@ -41,7 +41,7 @@ os.register_at_fork(after_in_child=_after_fork_in_child)
 
 
 @asynccontextmanager
-async def locked_in_loop(name: Hashable) -> AsyncIterator[None]:
+async def locked_in_loop(name: Hashable) -> AsyncGenerator[None]:
     """Hold the lock of this event loop. RuntimeError if the task holds it already."""
     locks = _of_loops.setdefault(asyncio.get_running_loop(), {})
     lock = locks.setdefault(name, _Lock(asyncio.Lock()))
@@ -63,7 +63,7 @@ async def locked_in_loop(name: Hashable) -> AsyncIterator[None]:
 
 
 @asynccontextmanager
-async def locked_among_threads(name: Hashable) -> AsyncIterator[None]:
+async def locked_among_threads(name: Hashable) -> AsyncGenerator[None]:
     """Hold the lock of all threads. Blocks. RuntimeError if the thread holds it already."""
     thread = threading.get_ident()
     with _threads:

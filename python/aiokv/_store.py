@@ -123,7 +123,8 @@ class AioKV(Mistakes):
     async def get(self, key: str, default: Any = None) -> Any:
         """Return the value of ``key``, or ``default`` if there is none.
 
-        Every call returns a new object: changing it changes nothing that is stored.
+        Every call returns a new object: changing it changes nothing that is stored. A type checker
+        takes what is stored to be of the type of ``default``; without one it is ``Any``.
 
         Raises ``json.JSONDecodeError`` if the file is damaged, ``OSError`` if it cannot be read,
         ``TimeoutError`` if another process holds its lock for too long, and ``TypeError`` if the
@@ -218,7 +219,8 @@ class AioKV(Mistakes):
         """
         require_number(key, "by", by)
         require_number(key, "default", default)
-        return await self._store.increment(key, by, default)  # type: ignore[no-any-return]
+        total: float = await self._store.increment(key, by, default)
+        return total
 
     async def update(
         self, key: str, function: Callable[[Any], _T] = MISSING, default: Any = None

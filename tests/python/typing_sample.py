@@ -6,6 +6,7 @@ This file is checked, not run. An `ignore` that is not needed is an error too.
 import asyncio
 import copy
 from collections.abc import Mapping, MutableMapping
+from dataclasses import dataclass
 from datetime import datetime
 from pathlib import Path
 from typing import Any, TypedDict
@@ -17,6 +18,16 @@ from typing_extensions import assert_type
 class Player(TypedDict):
     name: str
     xp: int
+
+
+class Settings(TypedDict, total=False):
+    prefix: str
+    best: Player
+
+
+@dataclass
+class Point:
+    x: int
 
 
 async def accepted() -> None:
@@ -58,25 +69,49 @@ async def refused(kv: AioKV) -> None:
     await kv.delete(b"a")  # type: ignore
     kv.get("a").upper()  # type: ignore
     await kv.expire("a")  # type: ignore
+    await kv.increment("a", "1")  # type: ignore
+    await kv.prune("seen:", 3600)  # type: ignore
+    kv.namespace(1.5)  # type: ignore
+
+
+async def values_that_json_does_not_have(kv: AioKV, blocking: KV, t: Transaction) -> None:
     await kv.set("tags", {"a", "b"})  # type: ignore
     await kv.set("at", datetime.now())  # type: ignore
     await kv.set("icon", b"...")  # type: ignore
     await kv.set("scores", {1: 2})  # type: ignore
+    await kv.set("point", Point(1))  # type: ignore
     await kv.set("deep", {"list": [{"at": datetime.now()}]})  # type: ignore
+    await kv.set("deep", [{"scores": {1: 2}}])  # type: ignore
     await kv.set_many({"a": {1}})  # type: ignore
-    await kv.increment("a", "1")  # type: ignore
-    await kv.prune("seen:", 3600)  # type: ignore
-    kv.namespace(1.5)  # type: ignore
+    await kv.add("at", datetime.now())  # type: ignore
+    await kv.setdefault("icon", b"...")  # type: ignore
+    blocking["tags"] = {"a", "b"}  # type: ignore
+    blocking.set("icon", b"...")  # type: ignore
+    blocking.update({"scores": {1: 2}})  # type: ignore
+    t.set("at", datetime.now())  # type: ignore
+
+
+async def what_get_returns(kv: AioKV, either: int | str, unsure: object) -> None:
+    """No checker knows what is in the file: the default says what the program stores there."""
+    assert_type(await kv.get("count"), Any)
+    assert_type(await kv.get("count", None), Any)
+    assert_type(await kv.get("count", default=0), int)
+    assert_type(await kv.get("count", either), int | str)
+    assert_type(await kv.get("count", unsure), object)
+    player: Player = await kv.get("player", {"name": "", "xp": 0})
+    names: list[str] = await kv.get("names", default=[])
+    print(player, names)
     (await kv.get("count", default=0)).upper()  # type: ignore
+    (await kv.get("count", unsure)).upper()  # type: ignore
 
 
 async def operations(kv: AioKV) -> None:
-    assert_type(await kv.get("count", default=0), int)
-    assert_type(await kv.get("absent", None), Any)
-    names: list[str] = await kv.get("names", default=[])
+    names = ["ada"]
     player: Player = {"name": "ada", "xp": 1}
+    settings: Settings = {"best": player}
     await kv.set("player", player)
     await kv.set("players", [player])
+    await kv.set_many({"settings": settings, "all": {"player": player}})
     await kv.set("names", names)
     await kv.set("nested", {"tuple": (1, "two", [None, {"deep": 1.5}]), "players": [player]})
     anything: dict[str, Any] = {"a": object()}
@@ -124,5 +159,3 @@ def synchronous(kv: KV) -> None:
         assert_type(names, list[str])
     with KV("state.json") as opened:
         assert_type(opened.namespace("guild"), KV)
-    kv["a"] = {1, 2}  # type: ignore
-    kv.set("a", b"bytes")  # type: ignore
