@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-import atexit
 import logging
 import os
 import time
@@ -12,15 +11,7 @@ from contextlib import AbstractAsyncContextManager
 from typing import TYPE_CHECKING, Any, Literal, NoReturn, TypeVar, overload
 
 from aiokv import _change, _locks, _transaction
-from aiokv._aiokv import (
-    Found,
-    Pending,
-    Store,
-    after_fork_in_child,
-    after_fork_in_parent,
-    before_fork,
-    finish,
-)
+from aiokv._aiokv import Found, Pending, Store, log_to_python
 from aiokv._values import JSON, MISSING, NOW, require_number, require_seconds
 from aiokv._watch import Watch
 
@@ -43,14 +34,7 @@ _T = TypeVar("_T")
 
 _logger = logging.getLogger("aiokv")
 
-# A program that ends by itself finishes what it started to write.
-atexit.register(finish)
-
-os.register_at_fork(
-    before=before_fork,
-    after_in_parent=after_fork_in_parent,
-    after_in_child=after_fork_in_child,
-)
+log_to_python()
 
 
 class AioKV(Mistakes):

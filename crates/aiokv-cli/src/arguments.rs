@@ -16,7 +16,9 @@ use clap::error::ErrorKind;
 use clap::{Arg, Args, Command, CommandFactory, FromArgMatches, Parser, Subcommand, ValueHint};
 
 use crate::outcome;
-use crate::verbs::{change, check, copy, delete, edit, exchange, get, list, recover};
+use crate::verbs::{
+    change, check, copy, delete, edit, exchange, get, list, recover, shell, stats, watch,
+};
 
 /// The environment variable that names the store.
 pub(crate) const PATH_VARIABLE: &str = "AIOKV_PATH";
@@ -24,13 +26,21 @@ pub(crate) const PATH_VARIABLE: &str = "AIOKV_PATH";
 /// The name of the argument FILE of a verb.
 const STORE: &str = "store";
 
+/// The verbs that work on no store.
+const WITHOUT_STORE: [&str; 2] = ["completions", "man"];
+
 /// What the user asks for.
-pub(crate) struct Request {
-    /// What to do; nothing stands for showing the store.
-    pub(crate) verb: Option<Verb>,
-    /// The file of the store.
-    pub(crate) path: PathBuf,
-    pub(crate) common: Common,
+pub(crate) enum Request {
+    /// To do something with a store.
+    Work {
+        /// What to do; nothing stands for showing the store.
+        verb: Option<Verb>,
+        /// The file of the store.
+        path: PathBuf,
+        common: Common,
+    },
+    /// To see a text.
+    Print(String),
 }
 
 /// Look at and change a program's small state in one JSON file
@@ -98,6 +108,10 @@ pub(crate) enum Verb {
     Import(exchange::import::Import),
     Export(exchange::export::Export),
     Recover(recover::Recover),
+    Watch(watch::Watch),
+    Stats(stats::Stats),
+    Completions(shell::Completions),
+    Man(shell::Man),
 }
 
 /// Understands a command line, of which the first word is the name of the command.
@@ -110,6 +124,13 @@ pub(crate) fn parse(words: impl IntoIterator<Item = OsString>) -> Result<Request
     let mut command = command(named.is_none());
     let matches = command.try_get_matches_from_mut(words)?;
     let arguments = Arguments::from_arg_matches(&matches)?;
+    match &arguments.verb {
+        Some(Verb::Completions(completions)) => {
+            return Ok(Request::Print(completions.text(&mut command)));
+        }
+        Some(Verb::Man(man)) => return man.text(&mut command).map(Request::Print),
+        _ => {}
+    }
     let path = match (&arguments.verb, &arguments.words[..]) {
         (None, [file]) => Some(file.into()),
         (None, []) => named,
@@ -130,10 +151,17 @@ pub(crate) fn parse(words: impl IntoIterator<Item = OsString>) -> Result<Request
         }),
     };
     let Some(path) = path else {
-        let message = command.render_help();
-        return Err(command.error(ErrorKind::DisplayHelpOnMissingArgumentOrSubcommand, message));
+        let message = format!("which store? Give a FILE, or set {PATH_VARIABLE}");
+        return Err(command.error(ErrorKind::MissingRequiredArgument, message));
     };
-    Ok(Request { verb: arguments.verb, path, common: arguments.common })
+    Ok(Request::Work { verb: arguments.verb, path, common: arguments.common })
+}
+
+/// What to tell besides an error, if verbs take no FILE and the user may not know.
+pub(crate) fn hint() -> Option<String> {
+    let path = named_store()?;
+    let path = path.display();
+    Some(format!("{PATH_VARIABLE} is set, so verbs work on `{path}` and take no FILE"))
 }
 
 /// The store that the environment names.
@@ -143,8 +171,15 @@ fn named_store() -> Option<PathBuf> {
 
 /// The command line with all verbs, which take a FILE or not.
 fn command(verbs_take_file: bool) -> Command {
-    let command = Arguments::command().after_help(after_help());
-    if verbs_take_file { command.mut_subcommands(with_file) } else { command }
+    let command = Arguments::command()
+        .after_help("`aiokv --help` explains the exit status and what a pipe gets.")
+        .after_long_help(explanation());
+    if !verbs_take_file {
+        return command;
+    }
+    command.arg_required_else_help(true).mut_subcommands(|verb| {
+        if WITHOUT_STORE.contains(&verb.get_name()) { verb } else { with_file(verb) }
+    })
 }
 
 /// A verb with a FILE before its other words.
@@ -167,7 +202,7 @@ fn with_file(verb: Command) -> Command {
     verb.arg(file)
 }
 
-fn after_help() -> String {
+fn explanation() -> String {
     format!(
         "While the environment variable {PATH_VARIABLE} names a file, verbs work on that one and \
          take no FILE: `aiokv get KEY`.\n\nA terminal gets tables and colours (unless NO_COLOR is \
@@ -195,6 +230,13 @@ fn seconds(text: &str) -> Result<f64, Box<dyn Error + Send + Sync>> {
 mod tests {
     use super::*;
 
+    fn options<const N: usize>(line: [&str; N]) -> Options {
+        match parse(line.map(OsString::from)) {
+            Ok(Request::Work { common, .. }) => common.options(),
+            _ => panic!("{line:?} makes sense"),
+        }
+    }
+
     #[test]
     fn the_grammar_has_no_contradictions() {
         command(true).debug_assert();
@@ -207,7 +249,7 @@ mod tests {
             ["aiokv", "--no-fsync", "--lock-timeout", "0.5", "check", "state.json"],
             ["aiokv", "check", "state.json", "--no-fsync", "--lock-timeout", "0.5"],
         ] {
-            let options = parse(line.map(OsString::from)).expect("it makes sense").common.options();
+            let options = options(line);
             assert!(!options.fsync);
             assert_eq!(options.lock_timeout, Duration::from_millis(500));
         }
@@ -215,8 +257,7 @@ mod tests {
 
     #[test]
     fn the_defaults_are_those_of_the_store() {
-        let words = ["aiokv", "check", "state.json"].map(OsString::from);
-        let options = parse(words).expect("it makes sense").common.options();
+        let options = options(["aiokv", "check", "state.json"]);
         assert_eq!(options.fsync, Options::default().fsync);
         assert_eq!(options.lock_timeout, Options::default().lock_timeout);
     }

@@ -16,7 +16,7 @@ use std::path::PathBuf;
 
 use log::{Level, LevelFilter, Log, Metadata, Record};
 
-use self::arguments::{Request, Verb};
+use self::arguments::{Common, Request, Verb};
 use self::console::{Console, tell};
 use self::outcome::{Outcome, Status};
 use self::store::Store;
@@ -37,27 +37,32 @@ pub fn run(arguments: impl IntoIterator<Item = OsString>) -> u8 {
     // If there is a logger already, that one is told.
     let _ = log::set_logger(&StandardError).map(|()| log::set_max_level(LevelFilter::Warn));
     let status = match arguments::parse(arguments) {
-        Ok(request) => execute(&request),
-        Err(error) => {
-            // Asked for help, this is the help. If it cannot be printed, the status has to do.
-            let _ = error.print();
-            return if error.use_stderr() { Status::Usage } else { Status::Done } as u8;
-        }
+        Ok(Request::Work { verb, path, common }) => work(verb.as_ref(), path, &common),
+        Ok(Request::Print(text)) => Console::new(true).print(text).map(|()| Status::Done),
+        Err(error) => explain(&error),
     };
     match status {
         Ok(status) => status as u8,
         Err(failure) => {
-            if let Some(message) = failure.message {
-                tell(message);
-            }
+            failure.tell();
             failure.status as u8
         }
     }
 }
 
-fn execute(request: &Request) -> Outcome {
-    let Request { verb, path, common } = request;
-    let store = Store::new(path.clone(), common.options())?;
+/// Prints why arguments make no sense, or the help that they ask for.
+fn explain(error: &clap::Error) -> Outcome {
+    // If it cannot be printed, the status has to do.
+    let _ = error.print();
+    if !error.use_stderr() {
+        return Ok(Status::Done);
+    }
+    arguments::hint().into_iter().for_each(tell);
+    Ok(Status::Usage)
+}
+
+fn work(verb: Option<&Verb>, path: PathBuf, common: &Common) -> Outcome {
+    let store = Store::new(path, common.options())?;
     let console = Console::new(common.json);
     let status = match verb {
         None => verbs::list::show(&store, &console),
@@ -77,6 +82,9 @@ fn execute(request: &Request) -> Outcome {
         Some(Verb::Import(import)) => import.run(&store, &console),
         Some(Verb::Export(export)) => export.run(&store, &console),
         Some(Verb::Recover(recover)) => recover.run(&store, &console),
+        Some(Verb::Watch(watch)) => watch.run(&store, &console),
+        Some(Verb::Stats(stats)) => stats.run(&store, &console),
+        Some(Verb::Completions(_) | Verb::Man(_)) => unreachable!("they work on no store"),
     }?;
     store.close()?;
     Ok(status)

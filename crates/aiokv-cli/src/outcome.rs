@@ -4,6 +4,8 @@ use std::fmt;
 
 use aiokv::Error;
 
+use crate::console::{self, place};
+
 /// How a command ended. The number is the exit status.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 #[repr(u8)]
@@ -25,8 +27,7 @@ pub(crate) enum Status {
 }
 
 /// The exit statuses as `--help` explains them.
-pub(crate) const EXPLAINED: &str = "\
-  0  done
+pub(crate) const EXPLAINED: &str = "  0  done
   1  not found: there is no such key (`add`: it is there already), or you answered no
   2  usage: the arguments make no sense, and nothing was done
   3  damaged: the file is not one JSON object, or its journal does not fit
@@ -64,6 +65,11 @@ impl Failure {
         Self { status: Status::Done, message: None }
     }
 
+    /// Tells the user on standard error.
+    pub(crate) fn tell(&self) {
+        self.message.iter().for_each(console::tell);
+    }
+
     /// Tells more before the message.
     pub(crate) fn context(self, words: &str) -> Self {
         Self { message: self.message.map(|message| format!("{words}: {message}")), ..self }
@@ -79,6 +85,11 @@ impl From<Error> for Failure {
             Error::Refused { .. } => Status::Usage,
             _ => Status::Impossible,
         };
-        Self::new(status, error)
+        let place = match &error {
+            Error::Corrupt(corruption) => corruption.place.as_ref(),
+            _ => None,
+        };
+        let place = place.map(|place| format!("\n{}", place::shown(place))).unwrap_or_default();
+        Self::new(status, format!("{error}{place}"))
     }
 }

@@ -8,7 +8,7 @@ use std::path::{Path, PathBuf};
 use aiokv::binding::{
     self, Entry, Inspection, Key, Operation, Recovered, Snapshot, Sources, Write,
 };
-use aiokv::{Options, blocking};
+use aiokv::{Options, Watch, blocking};
 
 use crate::console::tell;
 use crate::outcome::{Failure, Outcome};
@@ -75,6 +75,11 @@ impl Store {
     /// What there is on disk. Changes nothing.
     pub(crate) fn inspect(&self) -> Outcome<Inspection> {
         Ok(binding::inspect(self.kv.path(), self.options.clone())?)
+    }
+
+    /// Watches the keys that start with `prefix`.
+    pub(crate) fn watch(&self, prefix: &str) -> Outcome<Watch> {
+        Ok(self.kv.watch_here(prefix.as_bytes().into())?)
     }
 
     /// Tells that there is no file. That is no failure, because a missing file is an empty store; but

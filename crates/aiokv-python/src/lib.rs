@@ -5,6 +5,7 @@ mod ask;
 mod awaited;
 mod caller;
 mod codec;
+mod command;
 mod decode;
 mod dict_builder;
 mod disposal;
@@ -44,5 +45,6 @@ fn _aiokv(module: &Bound<'_, PyModule>) -> PyResult<()> {
     module.add_function(wrap_pyfunction!(fork::before_fork, module)?)?;
     module.add_function(wrap_pyfunction!(fork::after_fork_in_parent, module)?)?;
     module.add_function(wrap_pyfunction!(fork::after_fork_in_child, module)?)?;
-    logger::install(py)
+    module.add_function(wrap_pyfunction!(logger::log_to_python, module)?)?;
+    module.add_function(wrap_pyfunction!(command::run_command, module)?)
 }

@@ -6,8 +6,9 @@ use pyo3_log::{Caching, Logger};
 
 use crate::thread_state::while_running;
 
-/// Makes Python's `logging` the logger of the engine.
-pub(crate) fn install(py: Python<'_>) -> PyResult<()> {
+/// Makes Python's `logging` the logger of the engine. Imports `logging`.
+#[pyfunction]
+pub(crate) fn log_to_python(py: Python<'_>) -> PyResult<()> {
     let logger = Logger::new(py, Caching::Nothing)?;
     // Fails only if this process has a logger already, which goes on getting the records.
     if log::set_boxed_logger(Box::new(WhileRunning(logger))).is_ok() {

@@ -1,63 +1,85 @@
-//! The table of entries that a person sees.
+//! Tables for a person: columns under titles, no lines, one line a row, cut to the width.
 
 use aiokv::binding::Entry;
+use comfy_table::presets::NOTHING;
 use comfy_table::{
-    Attribute, Cell, CellAlignment, Color, ColumnConstraint, ContentArrangement, Row, Table, Width,
+    Attribute, Cell, CellAlignment, Color, ColumnConstraint, ContentArrangement, Row, Table,
 };
 
-use super::text::{age, age_seconds, characters, harmless, type_name};
+use super::text::{age, age_seconds, characters, cut, harmless, type_name};
 
-/// How much of the width the keys may take.
-const KEY_PERCENTAGE_MAX: u16 = 50;
+/// What stands between two columns.
+const PADDING: (u16, u16) = (0, 2);
 
-/// Entries as lines of `width` characters: key, type, age where the value is a time, value. What
-/// does not fit is cut.
+/// Entries as lines of `width` columns: key, type, age where the value is a time, value.
 pub(crate) fn entries<'entry>(
     entries: impl IntoIterator<Item = &'entry Entry>,
     width: u16,
 ) -> String {
     let rows: Vec<_> = entries.into_iter().map(|entry| (entry, age_of(entry))).collect();
     let has_ages = rows.iter().any(|(_, age)| age.is_some());
-    let mut table = plain(width);
-    let mut titles = vec!["KEY", "TYPE", "AGE", "VALUE"];
-    if !has_ages {
-        titles.remove(2);
-    }
-    table.set_header(titles.iter().map(|title| Cell::new(title).add_attribute(Attribute::Dim)));
-    for (entry, age) in rows {
-        let value = entry.value_text();
-        let key = characters(entry.key_text());
-        let mut row = Row::new();
-        row.max_height(1);
-        row.add_cell(Cell::new(cut(&harmless(&key), width)).add_attribute(Attribute::Bold));
-        row.add_cell(Cell::new(type_name(value)).add_attribute(Attribute::Dim));
+    let titles: &[&str] =
+        if has_ages { &["KEY", "TYPE", "AGE", "VALUE"] } else { &["KEY", "TYPE", "VALUE"] };
+    let width_max = usize::from(width);
+    let rows = rows.into_iter().map(|(entry, age)| {
+        let (key, value) = (characters(entry.key_text()), entry.value_text());
+        // The rest is for the value. Of that, the table cuts more: this way arranging it costs what
+        // is shown and not what is stored.
+        let (shown_key, shown_value) = (cut(&key, width_max / 3), cut(value, width_max));
+        let mut cells = vec![
+            Cell::new(harmless(&shown_key)).add_attribute(Attribute::Bold),
+            Cell::new(type_name(value)).add_attribute(Attribute::Dim),
+        ];
         if has_ages {
-            let age = Cell::new(age.unwrap_or_default()).fg(Color::Yellow);
-            row.add_cell(age.set_alignment(CellAlignment::Right));
+            let age = Cell::new(age.unwrap_or_default()).fg(Color::DarkYellow);
+            cells.push(age.set_alignment(CellAlignment::Right));
         }
-        row.add_cell(Cell::new(harmless(cut(value, width))).fg(color(value)));
-        table.add_row(row);
-    }
-    let last = table.column_count() - 1;
-    for index in 0..last {
-        let column = table.column_mut(index).expect("there are that many");
-        column.set_constraint(match index {
-            0 => ColumnConstraint::UpperBoundary(Width::Percentage(KEY_PERCENTAGE_MAX)),
-            _ => ColumnConstraint::ContentWidth,
-        });
-    }
-    table.trim_fmt() + "\n"
+        cells.push(Cell::new(harmless(&shown_value)).fg(color(value)));
+        cells
+    });
+    table(titles, rows, width)
 }
 
-/// A table without lines, of this width.
-pub(crate) fn plain(width: u16) -> Table {
+/// Rows of text under titles, or under none.
+pub(crate) fn rows<const COLUMNS: usize>(
+    titles: &[&str],
+    rows: impl IntoIterator<Item = [String; COLUMNS]>,
+    width: u16,
+) -> String {
+    let third = usize::from(width) / 3;
+    let rows = rows.into_iter().map(|mut cells| {
+        cells[0] = cut(&cells[0], third).into_owned();
+        cells
+    });
+    table(titles, rows, width)
+}
+
+/// All columns but the last are as wide as what is in them.
+fn table<R: Into<Row>>(titles: &[&str], rows: impl Iterator<Item = R>, width: u16) -> String {
     let mut table = Table::new();
     table
+        .load_style(NOTHING)
         .set_content_arrangement(ContentArrangement::Dynamic)
         .set_width(width)
         // Whoever prints it takes colours out that are not wanted.
         .enforce_styling();
-    table
+    if !titles.is_empty() {
+        table.set_header(titles.iter().map(|it| Cell::new(it).add_attribute(Attribute::Dim)));
+    }
+    for row in rows {
+        let mut row = row.into();
+        row.max_height(1);
+        table.add_row(row);
+    }
+    let last = table.column_count().saturating_sub(1);
+    for (index, column) in table.column_iter_mut().enumerate() {
+        if index < last {
+            column.set_padding(PADDING).set_constraint(ColumnConstraint::ContentWidth);
+        } else {
+            column.set_padding((0, 0));
+        }
+    }
+    table.trim_fmt() + "\n"
 }
 
 fn age_of(entry: &Entry) -> Option<String> {
@@ -66,18 +88,9 @@ fn age_of(entry: &Entry) -> Option<String> {
 
 fn color(value_text: &str) -> Color {
     match type_name(value_text) {
-        "string" => Color::Green,
-        "number" => Color::Cyan,
-        "boolean" | "null" => Color::Magenta,
+        "string" => Color::DarkGreen,
+        "number" => Color::DarkCyan,
+        "boolean" | "null" => Color::DarkMagenta,
         _ => Color::Reset,
-    }
-}
-
-/// At least as much of a text as fits into `width` characters, so that arranging the table costs
-/// what is shown and not what is stored.
-fn cut(text: &str, width: u16) -> &str {
-    match text.char_indices().nth(usize::from(width) + 1) {
-        Some((end, _)) => &text[..end],
-        None => text,
     }
 }

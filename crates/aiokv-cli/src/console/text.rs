@@ -4,6 +4,8 @@ use std::borrow::Cow;
 use std::fmt::Write;
 use std::time::{SystemTime, UNIX_EPOCH};
 
+use unicode_width::UnicodeWidthChar;
+
 use aiokv::binding::{decode_string, stored_time};
 
 /// The characters of a JSON string. A lone surrogate, which a Python program can store and UTF-8
@@ -38,6 +40,22 @@ pub(crate) fn harmless(text: &str) -> Cow<'_, str> {
         }
     }
     escaped.into()
+}
+
+/// As much of a text as fits into `width` columns; what does not fit gives way to an ellipsis.
+pub(crate) fn cut(text: &str, width: usize) -> Cow<'_, str> {
+    let mut columns = 0;
+    let mut end_before_ellipsis = 0;
+    for (at, character) in text.char_indices() {
+        if columns < width {
+            end_before_ellipsis = at;
+        }
+        columns += character.width().unwrap_or(0);
+        if columns > width {
+            return format!("{}…", &text[..end_before_ellipsis]).into();
+        }
+    }
+    text.into()
 }
 
 /// Control characters, and those that change the direction of the text around them.

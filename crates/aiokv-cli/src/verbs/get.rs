@@ -1,5 +1,6 @@
 //! `get`: the values of some keys.
 
+use anstyle::Style;
 use clap::Args;
 
 use super::list;
@@ -22,6 +23,8 @@ pub(crate) struct Get {
     #[arg(long, conflicts_with = "json")]
     raw: bool,
 }
+
+const DIM: Style = Style::new().dimmed();
 
 impl Get {
     pub(crate) fn run(&self, store: &Store, console: &Console) -> Outcome {
@@ -51,6 +54,9 @@ fn value(text: &str, console: &Console) -> String {
     if !console.is_for_person() {
         return format!("{text}\n");
     }
-    let age = age_seconds(text).map(|seconds| format!("  ({})", age(seconds)));
-    format!("{}{}\n", harmless(text), age.unwrap_or_default())
+    let when = age_seconds(text).map(|seconds| {
+        let ago = if seconds < 0.0 { "" } else { " ago" };
+        format!("  {DIM}{}{ago}{DIM:#}", age(seconds))
+    });
+    format!("{}{}\n", harmless(text), when.unwrap_or_default())
 }

@@ -10,3 +10,6 @@ pub(crate) mod exchange;
 pub(crate) mod get;
 pub(crate) mod list;
 pub(crate) mod recover;
+pub(crate) mod shell;
+pub(crate) mod stats;
+pub(crate) mod watch;
