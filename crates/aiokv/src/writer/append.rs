@@ -40,16 +40,15 @@ impl Writer {
     ) -> Result<(), Failure> {
         let encode = |position| journal::encode_changes(record.groups(), position);
         let outcome = self.extend_journal(locked, flush, encode);
-        if let Err(Failure::Unchanged(_)) = outcome {
-            // After a failed flush. If this fails too, the next change tries it again.
-            let _ = self.repair_journal(locked);
+        if let Err(failure) = &outcome {
+            self.repair_after(failure, locked);
         }
         outcome
     }
 
     /// Adds lines to the journal. One that cannot be appended to is replaced by a copy; if there
     /// is none, one is created.
-    pub(super) fn extend_journal(
+    fn extend_journal(
         &mut self,
         locked: &LockedFile,
         flush: bool,
@@ -75,6 +74,15 @@ impl Writer {
         }
     }
 
+    /// Replaces the journal at once if its flush failed: the next process could flush it with
+    /// success although the kernel has dropped lines. The name of the temporary file must be free.
+    fn repair_after(&mut self, failure: &Failure, locked: &LockedFile) {
+        if let Failure::Unchanged(_) = failure {
+            // If this fails too, the next change of this process tries it again.
+            let _ = self.repair_journal(locked);
+        }
+    }
+
     /// Puts a new journal in place: with the lines of the old one that the state file does not
     /// hold, if there is an old one, and then what `encode` adds.
     fn install_journal(
@@ -96,16 +104,23 @@ impl Writer {
     }
 
     /// Says in the journal that a new state file is about to get its name, which holds everything
-    /// up to a line. From here on the journal fits both files.
+    /// up to a line. From here on the journal fits both files. After a failure, `new` is gone.
     pub(super) fn announce_checkpoint(
         &mut self,
-        new: &Temporary,
+        new: Temporary,
         through: u64,
         locked: &LockedFile,
-    ) -> Result<(), Failure> {
+    ) -> Result<Temporary, Failure> {
         let content = new.digest();
         let encode = |position| journal::encode_checkpoint(through, content, position);
-        self.extend_journal(locked, true, encode)
+        match self.extend_journal(locked, true, encode) {
+            Ok(()) => Ok(new),
+            Err(failure) => {
+                drop(new);
+                self.repair_after(&failure, locked);
+                Err(failure)
+            }
+        }
     }
 }
 

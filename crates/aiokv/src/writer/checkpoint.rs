@@ -162,7 +162,7 @@ impl Writer {
         let cannot = Error::io("replace", &self.files().place.file);
         temporary.flush().map_err(cannot)?;
         let content = temporary.digest();
-        self.announce_checkpoint(&temporary, through.number, locked)?;
+        let temporary = self.announce_checkpoint(temporary, through.number, locked)?;
         let files = self.files();
         let new = temporary.become_state_file(Some(locked), &mut files.directories, true)?;
         match self.trim_journal(&new, content, through) {

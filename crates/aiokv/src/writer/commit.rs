@@ -234,10 +234,10 @@ impl Writer {
         }
         let is_journaled = self.disk.journal().is_some();
         let flush = flush || is_journaled;
-        let temporary = self.write_temporary(locked, record, flush)?;
+        let mut temporary = self.write_temporary(locked, record, flush)?;
         let content = temporary.digest();
         if let (true, Some(locked)) = (is_journaled, locked) {
-            self.announce_checkpoint(&temporary, self.end_number(), locked)?;
+            temporary = self.announce_checkpoint(temporary, self.end_number(), locked)?;
         }
         if locked.is_none() {
             self.require_nothing()?;

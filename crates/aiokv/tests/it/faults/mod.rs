@@ -265,6 +265,23 @@ fn a_checkpoint_by_replacing() {
     });
 }
 
+/// A process whose checkpoint failed left a journal whose flush had failed. The next process flushed
+/// it with success, but the kernel had dropped lines, and a loss of power took what both had changed.
+#[test]
+fn a_checkpoint_before_another_process_goes_on() {
+    for options in [appending(), Options::default().journal(Journal::Never)] {
+        check_every_fault(&Scenario {
+            start: Start::Journal,
+            options,
+            steps: vec![
+                Step::Ask(vec![set("a", "1"), Request::Close]),
+                Step::Reopen,
+                Step::Ask(vec![set("b", "2")]),
+            ],
+        });
+    }
+}
+
 #[test]
 fn a_checkpoint_on_request() {
     check_every_fault(&Scenario {
