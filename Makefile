@@ -53,7 +53,7 @@ FRAMEWORKS_PYTHON = $(CURDIR)/$(FRAMEWORKS)/venv/bin/python
 FRAMEWORK_SUITE = PYTHONPATH=$(CURDIR)/tests/frameworks $(FRAMEWORKS_PYTHON) -m pytest --quiet
 test-frameworks: $(FRAMEWORKS)/built $(FRAMEWORKS)/sources
 	$(FRAMEWORKS_PYTHON) -m mypy python/aiokv/ext/*.py tests/frameworks \
-		tests/python/helpers.py examples/telegram_bot.py
+		tests/python/helpers.py examples/*_bot.py
 	$(FRAMEWORKS_PYTHON) -m pytest tests/frameworks
 	# The test that is left out looks into MemoryStorage.
 	cd $(FRAMEWORKS)/sources/aiogram-*/ && $(FRAMEWORK_SUITE) -p aiogram_suite tests/test_fsm \
