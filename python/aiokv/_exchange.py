@@ -11,16 +11,20 @@ status is that of the command.
 from __future__ import annotations
 
 import argparse
+import asyncio
 import contextlib
+import importlib
 import json
 import shelve
 import sqlite3
 import sys
+import tempfile
 import warnings
 from collections.abc import Callable, Iterable, Iterator
 from pathlib import Path
 from typing import Any, Final
 
+from aiokv import AioKV
 from aiokv._aiokv import Store
 
 Entries = Iterator[tuple[str, Any]]
@@ -260,9 +264,29 @@ def _refuse_existing(*paths: Path) -> None:
             raise ExchangeError(SYSTEM, message)
 
 
+# --- python-telegram-bot ---
+
+
+def _read_telegram(options: argparse.Namespace) -> Entries:
+    _require(options.path)
+    try:
+        # By its name, because python-telegram-bot is not there where this file is checked.
+        module = importlib.import_module("aiokv.ext._telegram_pickle")
+    except ImportError as error:
+        raise ExchangeError(SYSTEM, str(error)) from None
+    with tempfile.TemporaryDirectory(prefix="aiokv-import-") as directory:
+        kv = AioKV(Path(directory, "bot.json"), fsync=False)
+        try:
+            entries: dict[str, Any] = asyncio.run(module.entries(options.path, kv))
+        except (TypeError, ValueError) as error:
+            raise ExchangeError(DAMAGED, str(error)) from None
+    yield from entries.items()
+
+
 READERS: Final[dict[str, Callable[[argparse.Namespace], Entries]]] = {
     "shelve": _read_shelve,
     "sqlite": _read_sqlite,
+    "telegram": _read_telegram,
 }
 WRITERS: Final[dict[str, Callable[[Path, Entries], None]]] = {
     "shelve": _write_shelve,

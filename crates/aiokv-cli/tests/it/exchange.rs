@@ -122,8 +122,10 @@ fn a_source_that_is_not_there_or_of_no_known_format_is_told() {
 #[test]
 fn nothing_is_unpickled_unless_the_user_says_so() {
     let fixture = Fixture::with_file(ONE_ENTRY);
-    let outcome = fixture.run("import", &["--format", "shelve", "bot.dat"]);
-    assert!(outcome.is_failure_with(USAGE, &["--unsafe-pickle"]), "{outcome:#?}");
+    for format in ["shelve", "telegram"] {
+        let outcome = fixture.run("import", &["--format", format, "bot.dat"]);
+        assert!(outcome.is_failure_with(USAGE, &["--unsafe-pickle"]), "{outcome:#?}");
+    }
 }
 
 #[test]

@@ -265,14 +265,19 @@ fn losses_between(content: &[u8], text: &str, found: &[Found], is_closed: bool) 
             gap = gap.trim_start_matches(BYTE_ORDER_MARK).trim_ascii_start();
             gap = gap.strip_prefix('{').unwrap_or(gap);
         }
-        if index == found.len() && is_closed {
-            let closing = gap.trim_ascii_start();
-            gap = closing.strip_prefix('}').unwrap_or(closing);
+        let is_last = index == found.len();
+        if is_last && is_closed {
+            gap = gap.trim_ascii_start();
+            gap = gap.strip_prefix('}').unwrap_or(gap);
         }
         let gap = gap.trim_ascii_start();
         let from = start - gap.len();
-        let gap = gap.trim_ascii_end();
-        let is_cut_off = index == found.len() && !is_closed;
+        let mut gap = gap.trim_ascii_end();
+        let end_of_object = gap.strip_suffix('}').filter(|before| before.ends_with('\n'));
+        let is_cut_off = is_last && !is_closed && end_of_object.is_none();
+        if let (true, false, Some(before)) = (is_last, is_closed, end_of_object) {
+            gap = before.trim_ascii_end();
+        }
         if !gap.is_empty() || is_cut_off {
             let bytes = from..from + gap.len();
             losses.push(Loss {
@@ -480,7 +485,7 @@ mod tests {
         fn entries_outside_of_the_damage_are_read_and_nothing_else(
             is_pretty: bool,
             place in 0.0..1.0_f64,
-            length in 0..60_usize,
+            is_inserted: bool,
             damage in prop_oneof![
                 proptest::collection::vec(any::<u8>(), 0..60),
                 "[\\[\\]{}\",: a1\n\\\\]{0,12}".prop_map(String::into_bytes),
@@ -488,6 +493,7 @@ mod tests {
         ) {
             let content = if is_pretty { pretty() } else { written_by_the_store() };
             let start = (place * content.len() as f64) as usize;
+            let length = if is_inserted { 0 } else { damage.len() };
             let end = (start + length).min(content.len());
             let damaged = [&content.as_bytes()[..start], &damage, &content.as_bytes()[end..]].concat();
             let text = readable(&damaged);
@@ -554,6 +560,13 @@ mod tests {
             "line 3 (bytes 14 to 20): the file is cut off here"
         );
         assert_eq!(cut_off.lost[0].keys, ["b"]);
+    }
+
+    #[test]
+    fn the_end_of_the_object_is_no_part_of_a_damaged_last_entry() {
+        let salvaged = salvage_file(b"{\n  \"a\": 1,\n  \"b\": ?\n}\n");
+        assert_eq!(salvaged.lost[0].to_string(), "line 3 (bytes 14 to 20): not JSON");
+        assert_eq!(salvaged.lost.len(), 1);
     }
 
     #[test]

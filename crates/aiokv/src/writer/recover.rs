@@ -8,6 +8,8 @@ use std::sync::Arc;
 use std::thread;
 use std::time::Instant;
 
+use rustix::io::Errno;
+
 use super::copy::{Copy, PAUSE};
 use super::refresh::replay;
 use crate::error::{Error, Result};
@@ -132,8 +134,7 @@ impl Rescue {
                     let opened = journal.open_orphan()?;
                     let journal = opened.map(|opened| journal.read_damaged(&opened)).transpose()?;
                     if journal.is_none() {
-                        let missing = std::io::ErrorKind::NotFound.into();
-                        return Err(Error::io("read", &place.file)(missing));
+                        return Err(Error::io("read", &place.file)(Errno::NOENT.into()));
                     }
                     return Ok(Contents { file: None, journal });
                 }

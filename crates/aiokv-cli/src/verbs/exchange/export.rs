@@ -40,6 +40,9 @@ impl Export {
     pub(crate) fn run(&self, store: &Store, console: &Console) -> Outcome {
         let default = is_standard(&self.target).then_some(Format::Json);
         let format = Format::of(self.format.or(default), &self.target)?;
+        if format == Format::Telegram {
+            return Err(Failure::new(Status::Usage, "this format can only be imported"));
+        }
         let snapshot = store.snapshot(&self.selection.prefix)?;
         let entries = text::entries(snapshot.len());
         match format.in_python() {

@@ -80,7 +80,7 @@ struct Tally {
 impl Import {
     pub(crate) fn run(&self, store: &Store, console: &Console) -> Outcome {
         let format = Format::of(self.format, &self.source)?;
-        if format == Format::Shelve && !self.unsafe_pickle {
+        if matches!(format, Format::Shelve | Format::Telegram) && !self.unsafe_pickle {
             let message = "reading this format runs whatever code is in the file (it is pickled): say \
                            --unsafe-pickle if you trust whoever wrote it; nothing was imported";
             return Err(Failure::new(Status::Usage, message));

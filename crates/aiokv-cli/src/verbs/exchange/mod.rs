@@ -26,6 +26,9 @@ pub(crate) enum Format {
     Shelve,
     /// A table of an SQLite database
     Sqlite,
+    /// What `PicklePersistence` of python-telegram-bot keeps, as `aiokv.ext.telegram` keeps it; only
+    /// imported, with --unsafe-pickle
+    Telegram,
 }
 
 impl Format {
@@ -54,6 +57,7 @@ impl Format {
             Self::Json | Self::Jsonl => None,
             Self::Shelve => Some("shelve"),
             Self::Sqlite => Some("sqlite"),
+            Self::Telegram => Some("telegram"),
         }
     }
 }
