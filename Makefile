@@ -91,15 +91,15 @@ lint: $(VENV)/built
 	$(BIN)/zizmor --offline --quiet .github
 	$(BIN)/check-jsonschema --builtin-schema vendor.github-workflows .github/workflows/*.yml
 
-# Prints two tables; fails nothing. Needs Linux and a quiet machine. QUICK=--quick makes this and
-# bench-peers a short run, which shows only that everything works.
+# Prints a page; fails nothing. Takes ten minutes and needs Linux, rustc and a quiet machine.
+# QUICK=--quick makes this and bench-peers a short run, which shows only that everything works.
 QUICK ?=
 bench: $(VENV)/built
-	$(BIN)/python bench/run.py $(QUICK)
+	$(BIN)/python -m bench $(QUICK)
 
 # Prints a table for docs/performance.md: how much is written to disk in a day. Needs Linux.
 bench-day: $(VENV)/built
-	$(BIN)/python bench/bytes_a_day.py
+	$(BIN)/python -m bench.day
 
 # Measures aiokv beside other stores, which it installs in an environment of their own, and writes
 # docs/peers.md and docs/peers.svg, or PAGES/peers.md. Takes 25 minutes, and more to compile for the
@@ -110,7 +110,7 @@ bench-peers: $(PEERS)/built
 	CRITERION_HOME=$(CURDIR)/$(PEERS)/criterion cargo bench --locked \
 		--manifest-path bench/peers-rust/Cargo.toml --target-dir target/peers-rust \
 		$(if $(QUICK),-- '/100/')
-	PYTHONPATH=bench $(PEERS)/venv/bin/python -m peers --output $(PAGES) $(QUICK)
+	$(PEERS)/venv/bin/python -m bench --peers --directory $(PEERS) --output $(PAGES) $(QUICK)
 
 # The documentation site, in target/site: pages, the Python interface, the Rust interface. Fails at a link that leads
 # nowhere, an anchor included, and at a page that would load something from the network. Needs Python 3.11 or later.

@@ -1,158 +1,339 @@
-"""What is promised of aiokv that is no time of a call, one function for each promise."""
+"""What is promised of aiokv's speed and use of resources, and whether a run bears it out.
+
+A promise that a run did not measure, because a peer or the number of keys was not part of it, is
+not shown.
+"""
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
-from contextlib import ExitStack
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
+from enum import Enum, auto
 
-from measurement import Run, format_number, format_time, report_progress
-from roles import Role
-from workloads import bot_state, write_json
+from bench import workloads
+from bench.contestants import (
+    AIOKV,
+    AIOKV_JOURNAL,
+    AIOKV_WITHOUT_FSYNC,
+    FLOOR,
+    KILL,
+    OWN,
+    POWER,
+)
+from bench.processes import BESIDE, JOURNALS, beside, of_stores
+from bench.results import Results
+from bench.rust import RUST_BLOCKING, RUST_PEERS, RUST_SET
+from bench.units import format_measured, format_number
 
-MEDIAN_MAX = 5_000
-TAIL_MAX = 50_000
-STOP_MAX = 50_000
-SECONDS_BESIDE = 4
-WATCH_MAX = 10_000
-WRITTEN_MAX = 3_000_000
-STORES = 10_000
-THREADS_MAX = 64
-FILES_MAX = 600
-MEMORY_MAX = 12_000
+BLOCKING_PEERS = ("shelve", "diskcache", "sqlitedict", "lmdb")
+MEASURED_ONCE = 0
+BESIDE_LOOPS = [beside(operation, journal) for journal in JOURNALS for operation in BESIDE]
+
+
+class Where(Enum):
+    """The numbers of keys that a promise speaks of."""
+
+    EVERY = auto()
+    FEWEST = auto()
+    MOST = auto()
+    MANY = auto()
+    ONCE = auto()
+
+    def chosen_from(self, sizes: Sequence[int]) -> Sequence[int]:
+        """Return those of a run."""
+        choices = {
+            Where.EVERY: sizes,
+            Where.FEWEST: sizes[:1],
+            Where.MOST: sizes[-1:],
+            Where.MANY: [keys for keys in sizes if keys >= 100_000],
+            Where.ONCE: [MEASURED_ONCE],
+        }
+        return choices[self]
 
 
 @dataclass(frozen=True)
-class Reading:
-    """What was found, and what it may be at most; a time in microseconds, or a plain number."""
+class Finding:
+    """What was measured for a promise with one number of keys."""
 
-    workload: str
-    what: str
-    found: float
-    at_most: float | None
-    unit: str = ""
-
-    def row(self) -> list[str]:
-        """Return the cells of the row, in the order of the headings."""
-        bound, verdict = "", ""
-        if self.at_most is not None:
-            bound = f"<= {self._format(self.at_most)}"
-            verdict = "ok" if self.found <= self.at_most else "MISSED"
-        return [self.workload, self.what, self._format(self.found), bound, verdict]
-
-    def _format(self, number: float) -> str:
-        if self.unit == "us":
-            return format_time(number)
-        number_text = f"{number:,.0f}" if number == int(number) else format_number(number)
-        return f"{number_text} {self.unit}".rstrip()
+    measured: str
+    held: bool
 
 
-HEADINGS = ["workload", "what", "found", "bound", "verdict"]
+Find = Callable[[Results, int], Finding | None]
 
 
-def beside_a_writer(run: Run) -> list[Reading]:
-    """Let two processes use one key of one file in tight loops, with and without a journal."""
-    report_progress("two processes in tight loops")
-    seconds = run.at_most(SECONDS_BESIDE, 1)
-    with Role("append_in_a_loop", run.directory / "beside-nothing", seconds) as role:
-        role.start()
-        readings = durations("raw append, alone", role.found(), bounded=False)
-    for journal in ("never", "always"):
-        for other, own in [
-            ("set_in_a_loop", "get_in_a_loop"),
-            ("get_in_a_loop", "set_in_a_loop"),
-            ("set_in_a_loop", "set_in_a_loop"),
-        ]:
-            path = run.directory / f"beside-{journal}-{own}-{other}.json"
-            write_json(path, bot_state(100))
-            with ExitStack() as stack:
-                roles = [
-                    stack.enter_context(Role(name, path, journal, seconds)) for name in (own, other)
-                ]
-                for role in roles:
-                    role.start()
-                found, _of_other = [role.found() for role in roles]
-            calls = {"get_in_a_loop": "get", "set_in_a_loop": "set"}
-            measured = {"get_in_a_loop": "get of a new value", "set_in_a_loop": "set"}
-            workload = f"{measured[own]} beside a process that {calls[other]}s, journal={journal}"
-            readings += durations(workload, found, bounded=True)
-    return readings
+@dataclass(frozen=True)
+class Promise:
+    """A promise, where it holds, and how to find out."""
+
+    text: str
+    where: Where
+    find: Find
 
 
-def durations(workload: str, found: Mapping[str, float], bounded: bool) -> list[Reading]:
-    """Return how long the calls of a loop took."""
-    return [
-        Reading(workload, "median", found["median"], MEDIAN_MAX if bounded else None, "us"),
-        Reading(workload, "99 %", found["99 %"], TAIL_MAX if bounded else None, "us"),
-        Reading(workload, "longest", found["longest"], None, "us"),
-        Reading(workload, "calls", found["calls"], None),
-    ]
+@dataclass(frozen=True)
+class Verdict:
+    """What was found for each number of keys that a promise speaks of."""
+
+    promise: Promise
+    findings: dict[int, Finding]
+
+    def __str__(self) -> str:
+        return "held" if all(finding.held for finding in self.findings.values()) else "**MISSED**"
 
 
-def written_in_background(run: Run) -> list[Reading]:
-    """Make a few small changes to a large state."""
-    report_progress("written in the background")
-    path = run.directory / "background.json"
-    write_json(path, bot_state(run.at_most(100_000, 10_000)))
-    sets, seconds = 50, run.at_most(25, 2)
-    with Role("set_now_and_then", path, sets, seconds) as role:
-        role.start()
-        found = role.found()
-    size = path.stat().st_size / 1e6
-    workload = f"{sets} sets in {seconds} s, a state of {size:.1f} MB"
-    return [Reading(workload, "written", found["written"], WRITTEN_MAX, "bytes")]
+def judge(results: Results) -> list[Verdict]:
+    """Return a verdict on every promise that was measured."""
+    verdicts = []
+    for promise in PROMISES:
+        sizes = promise.where.chosen_from(results.sizes)
+        found = ((keys, promise.find(results, keys)) for keys in sizes)
+        findings = {keys: finding for keys, finding in found if finding}
+        if findings:
+            verdicts.append(Verdict(promise, findings))
+    return verdicts
 
 
-def watch(run: Run) -> list[Reading]:
-    """Let a process watch a key that another one sets, again and again after a pause."""
-    report_progress("watch")
-    readings = []
-    sets, pause = run.at_most(200, 20), 0.02
-    for journal in ("never", "always"):
-        path = run.directory / f"watch-{journal}.json"
-        write_json(path, bot_state(100))
-        with (
-            Role("watch_the_time", path) as watcher,
-            Role("set_the_time", path, journal, sets, pause) as writer,
-        ):
-            watcher.start()
-            writer.start()
-            found = watcher.found()
-        workload = f"watch: a change of another process, journal={journal}"
-        readings += [
-            Reading(workload, "median", found["median"], WATCH_MAX, "us"),
-            *durations(workload, found, bounded=False)[1:],
+def ratio_at_most(limit: float, workload: str, contestant: str, reference: str) -> Find:
+    """Return how to find out whether the contestant needs at most that many times as much."""
+
+    def find(results: Results, keys: int) -> Finding | None:
+        return limited_ratio(limit, results.ratio(workload, keys, contestant, reference))
+
+    return find
+
+
+def growth_at_most(limit: float, workload: str, contestant: str) -> Find:
+    """Return how to find out how many times as much it costs as with the fewest keys."""
+
+    def find(results: Results, keys: int) -> Finding | None:
+        few = results.median(workload, results.sizes[0], contestant)
+        many = results.median(workload, keys, contestant)
+        return limited_ratio(limit, many / few if few and many else None)
+
+    return find
+
+
+def limited_ratio(limit: float, ratio: float | None) -> Finding | None:
+    """Return what was found where a ratio must not be higher."""
+    return None if ratio is None else Finding(f"{format_number(ratio)} x", ratio <= limit)
+
+
+def at_most(
+    limit: float, unit: str, titles: Sequence[str], contestant: str = AIOKV, part: float = 0.5
+) -> Find:
+    """Return how to find out whether all of the workloads stay below a limit.
+
+    It is the median that must, or what another part of the samples does not exceed.
+    """
+
+    def find(results: Results, keys: int) -> Finding | None:
+        found = [
+            (results.part_below(part, workload, keys, contestant), workload) for workload in titles
         ]
-    return readings
+        measured = [(value, workload) for value, workload in found if value is not None]
+        if not measured:
+            return None
+        value, workload = max(measured)
+        which = f" ({workload})" if len(titles) > 1 else ""
+        return Finding(format_measured(value, unit) + which, value <= limit)
+
+    return find
 
 
-def many_stores(run: Run) -> list[Reading]:
-    """Use many stores in one process. The second change of a store begins a journal."""
-    report_progress("many stores")
-    readings = []
-    stores = run.at_most(STORES, 500)
-    for journal, sets in (("auto", 1), ("always", 2)):
-        times = {1: "once", 2: "twice"}[sets]
-        workload = f"{stores:,} stores, each written {times}, journal={journal}"
-        path = run.directory / f"many-{journal}"
-        with Role("use_many_stores", path, stores, journal, sets) as role:
-            role.start()
-            found = role.found()
-        idle, used, dropped = (found[f"stop when {when}"] for when in ("idle", "used", "dropped"))
-        readings += [
-            Reading(workload, "time", found["seconds"] * 1e6, None, "us"),
-            Reading(workload, "threads", found["threads"], THREADS_MAX),
-            Reading(workload, "open files", found["files"], FILES_MAX),
-            Reading(workload, "memory of each", found["memory"], MEMORY_MAX, "bytes"),
-            Reading(workload, "stop of a loop with nothing to do", idle, None, "us"),
-            Reading(workload, "longest stop in use", used, STOP_MAX, "us"),
-            Reading(workload, "longest stop when dropped", dropped, STOP_MAX, "us"),
-            Reading(workload, "longest work in use", found["work when used"], None, "us"),
-            Reading(workload, "longest work when dropped", found["work when dropped"], None, "us"),
+Peers = Callable[[Results], Mapping[str, str]]
+
+
+def faster_than(factor: float, workload: str, beside_peers: Peers) -> Find:
+    """Return how to find out whether each peer takes that many times as long as its aiokv."""
+
+    def find(results: Results, keys: int) -> Finding | None:
+        ratios = [
+            (results.ratio(workload, keys, peer, own), peer)
+            for peer, own in beside_peers(results).items()
         ]
-    return readings
+        measured = [(ratio, peer) for ratio, peer in ratios if ratio is not None]
+        if not measured:
+            return None
+        ratio, peer = min(measured)
+        return Finding(f"{format_number(ratio)} x ({peer})", ratio >= factor)
+
+    return find
 
 
-def rows(readings: Sequence[Reading]) -> list[list[str]]:
-    """Return the cells of all rows."""
-    return [reading.row() for reading in readings]
+def named(own: str, *peers: str) -> Peers:
+    """Return those peers, with the same aiokv beside each."""
+    return lambda _results: dict.fromkeys(peers, own)
+
+
+def every_peer(own: str, *survives: str) -> Peers:
+    """Return the peers whose changes survive one of these, with the same aiokv beside each."""
+    return lambda results: {
+        name: own
+        for name, survived in results.survives.items()
+        if name not in OWN and survived in survives
+    }
+
+
+def equally_durable(*peers: str) -> Peers:
+    """Return those peers, and beside each the aiokv that makes the same promise."""
+    return lambda results: {
+        name: AIOKV_JOURNAL if results.survives[name] == POWER else AIOKV_WITHOUT_FSYNC
+        for name in peers
+        if name in results.survives
+    }
+
+
+def stores(what: str) -> list[str]:
+    """Return the workloads of many stores, for each journal."""
+    return [of_stores(what, journal) for journal in ("auto", "always")]
+
+
+PROMISES = (
+    Promise("`get`: at most 1 us", Where.EVERY, at_most(1, "us", [workloads.GET])),
+    Promise(
+        f"`get`: at most 6 times an `async def` that looks into a dict ({FLOOR})",
+        Where.EVERY,
+        ratio_at_most(6, workloads.GET, AIOKV, FLOOR),
+    ),
+    Promise(
+        "`get`: faster than every peer; as many times as long takes",
+        Where.EVERY,
+        faster_than(1, workloads.GET, every_peer(AIOKV, POWER, KILL)),
+    ),
+    Promise(
+        "`KV.get`: faster than shelve, diskcache, sqlitedict and lmdb",
+        Where.EVERY,
+        faster_than(1, workloads.KV_GET, named(AIOKV, *BLOCKING_PEERS)),
+    ),
+    Promise(
+        "100 keys of a prefix: at most 1 ms", Where.EVERY, at_most(1_000, "us", [workloads.KEYS])
+    ),
+    Promise(
+        "`set`: at most 1.25 times a file replaced in Rust",
+        Where.FEWEST,
+        ratio_at_most(1.25, workloads.SET, AIOKV, workloads.RAW_REPLACE),
+    ),
+    Promise(
+        f"`set`, {AIOKV_JOURNAL}: at most 1.4 times a raw append and flush",
+        Where.EVERY,
+        ratio_at_most(1.4, workloads.SET, AIOKV_JOURNAL, workloads.RAW_APPEND),
+    ),
+    Promise(
+        "the same `set`: faster than every durable peer; as many times as long takes",
+        Where.EVERY,
+        faster_than(1, workloads.SET, every_peer(AIOKV_JOURNAL, POWER)),
+    ),
+    Promise(
+        "the same `set`: at most twice its cost with the fewest keys",
+        Where.MOST,
+        growth_at_most(2, workloads.SET, AIOKV_JOURNAL),
+    ),
+    Promise(
+        "the same `set`, alone: at most 8 KiB written, checkpoints aside",
+        Where.MOST,
+        at_most(8 * 1024, "bytes", [workloads.BYTES_PER_SET], AIOKV_JOURNAL),
+    ),
+    Promise(
+        f"`KV.set`, {AIOKV_JOURNAL}: at most 1.15 times a raw append and flush",
+        Where.EVERY,
+        ratio_at_most(1.15, workloads.KV_SET, AIOKV_JOURNAL, workloads.RAW_APPEND),
+    ),
+    Promise(
+        f"`KV.set`, {AIOKV_JOURNAL} beside lmdb, {AIOKV_WITHOUT_FSYNC} beside peers that survive "
+        "a kill only: faster than shelve, diskcache, sqlitedict and lmdb",
+        Where.EVERY,
+        faster_than(1, workloads.KV_SET, equally_durable(*BLOCKING_PEERS)),
+    ),
+    Promise(
+        "1,000 at once: faster than a synchronous `WriteBatch` of rocksdict and TinyDB's `update`",
+        Where.EVERY,
+        faster_than(1, workloads.AT_ONCE, named(AIOKV, "rocksdict sync", "TinyDB")),
+    ),
+    Promise(
+        "1,000 at once: 10 times the throughput of every durable peer, given one batch",
+        Where.EVERY,
+        faster_than(10, workloads.AT_ONCE, every_peer(AIOKV, POWER)),
+    ),
+    Promise(
+        "1,000 at once: 10 times the throughput of every durable peer, given a task each",
+        Where.EVERY,
+        faster_than(10, workloads.TASKS_AT_ONCE, every_peer(AIOKV, POWER)),
+    ),
+    Promise(
+        "1,000 tasks at once: at most 15 us each",
+        Where.EVERY,
+        at_most(15, "us", [workloads.TASKS_AT_ONCE]),
+    ),
+    Promise(
+        "200 increments of one key at once: at most 1.5 times 200 `set`s at once",
+        Where.EVERY,
+        ratio_at_most(1.5, workloads.INCREMENTS, AIOKV, workloads.SETS_BESIDE),
+    ),
+    Promise(
+        "open and first `get`: at most half of `json.load`",
+        Where.MANY,
+        ratio_at_most(0.5, workloads.OPEN, AIOKV, FLOOR),
+    ),
+    Promise(
+        "the same of a file on one line",
+        Where.MANY,
+        ratio_at_most(0.5, workloads.OPEN_ONE_LINE, AIOKV, FLOOR),
+    ),
+    Promise(
+        "open and first `get`: at most a third of `json.load`",
+        Where.MOST,
+        ratio_at_most(1 / 3, workloads.OPEN, AIOKV, FLOOR),
+    ),
+    Promise(
+        "memory: at most 60 % of `json.load`",
+        Where.MOST,
+        ratio_at_most(0.6, workloads.MEMORY, AIOKV, FLOOR),
+    ),
+    Promise(
+        "no operation stops the event loop for more than 5 ms",
+        Where.MOST,
+        at_most(5_000, "us", [workloads.stop_during(operation) for operation in workloads.WATCHED]),
+    ),
+    Promise("`import aiokv`: at most 5 ms", Where.ONCE, at_most(5_000, "us", [workloads.IMPORT])),
+    Promise(
+        "beside a process in a tight loop: at most 5 ms",
+        Where.ONCE,
+        at_most(5_000, "us", BESIDE_LOOPS),
+    ),
+    Promise(
+        "beside a process in a tight loop: 99 % at most 50 ms",
+        Where.ONCE,
+        at_most(50_000, "us", BESIDE_LOOPS, part=0.99),
+    ),
+    Promise(
+        "`watch`: a change of another process after at most 10 ms",
+        Where.ONCE,
+        at_most(10_000, "us", [beside(workloads.WATCH, journal) for journal in JOURNALS]),
+    ),
+    Promise(
+        "50 `set`s on a state of 5 MB: at most 3 MB written, checkpoints included",
+        Where.ONCE,
+        at_most(3_000_000, "bytes", [workloads.BACKGROUND]),
+    ),
+    Promise("10,000 stores: at most 64 threads", Where.ONCE, at_most(64, "", stores("threads"))),
+    Promise(
+        "10,000 stores: at most 600 open files", Where.ONCE, at_most(600, "", stores("open files"))
+    ),
+    Promise(
+        "10,000 stores: at most 12,000 bytes of memory each",
+        Where.ONCE,
+        at_most(12_000, "bytes", stores("memory of each")),
+    ),
+    Promise(
+        "10,000 stores: no stop of the event loop for more than 50 ms",
+        Where.ONCE,
+        at_most(50_000, "us", stores("longest stop in use") + stores("longest stop when dropped")),
+    ),
+    Promise(
+        "in Rust, `blocking` `set` with journal=always: faster than fjall, redb and SQLite, all "
+        "of them durable",
+        Where.EVERY,
+        faster_than(1, RUST_SET, named(RUST_BLOCKING, *RUST_PEERS)),
+    ),
+)

@@ -1,4 +1,4 @@
-"""The interface of aiokv on SQLite, as the peer for several processes that write to one file.
+"""The interface of aiokv on SQLite, as the measure for several processes that write to one file.
 
 It is what the standard library offers to a program that needs just that: the log that SQLite
 writes ahead, a flush for each change, and waiting while another process writes.
@@ -9,6 +9,7 @@ from __future__ import annotations
 import json
 import os
 import sqlite3
+from collections.abc import Sequence
 from typing import Any
 
 
@@ -36,20 +37,30 @@ class SqliteKV:
         rows = self._connection.execute("SELECT key, value FROM items")
         return {key: json.loads(value) for key, value in rows}
 
+    async def get(self, key: str) -> Any:
+        """Return the value of a key that is there."""
+        (value,) = self._connection.execute(
+            "SELECT value FROM items WHERE key = ?", (key,)
+        ).fetchone()
+        return json.loads(value)
+
     async def set(self, key: str, value: Any) -> None:
         """Store the value."""
-        self._connection.execute(
-            "INSERT INTO items VALUES (?, ?) ON CONFLICT DO UPDATE SET value = excluded.value",
-            (key, json.dumps(value)),
-        )
+        self._connection.execute(self._SET, (key, json.dumps(value)))
 
-    def fill(self, state: dict[str, Any]) -> None:
-        """Store the first state in one transaction."""
-        rows = [(key, json.dumps(value)) for key, value in state.items()]
+    async def delete(self, key: str) -> None:
+        """Remove the key if it is there."""
+        self._connection.execute("DELETE FROM items WHERE key = ?", (key,))
+
+    def set_many(self, items: Sequence[tuple[str, Any]]) -> None:
+        """Store several values in one transaction."""
+        rows = [(key, json.dumps(value)) for key, value in items]
         self._connection.execute("BEGIN")
-        self._connection.executemany("INSERT INTO items VALUES (?, ?)", rows)
+        self._connection.executemany(self._SET, rows)
         self._connection.execute("COMMIT")
 
     async def close(self) -> None:
         """Close the connection; the last one of all processes removes the log."""
         self._connection.close()
+
+    _SET = "INSERT INTO items VALUES (?, ?) ON CONFLICT DO UPDATE SET value = excluded.value"

@@ -1,1 +1,1 @@
-"""aiokv beside the stores that a Python program would otherwise use: `make bench-peers`."""
+"""The stores that a Python program would otherwise use."""

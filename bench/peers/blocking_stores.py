@@ -14,17 +14,15 @@ from collections.abc import Awaitable, Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from itertools import takewhile
 from pathlib import Path
-from typing import Any, TypeVar
+from typing import Any
 
 import diskcache
 import rocksdict
 import sqlitedict
 import tinydb
-from plain import State
 
-from peers.stores import Item
-
-Result = TypeVar("Result")
+from bench.plain import State
+from bench.stores import Item, Result
 
 
 class BlockingStore(ABC):

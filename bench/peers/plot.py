@@ -9,14 +9,15 @@ import matplotlib
 from matplotlib import pyplot
 from matplotlib.ticker import FuncFormatter
 
-from peers.contestants import CONTESTANTS, OWN, POWER
-from peers.results import GET, OPEN, RAW_APPEND, SET, TASKS_AT_ONCE, Results
+from bench import workloads
+from bench.contestants import NOTHING, OWN, POWER
+from bench.results import Results
 
 PANELS = {
-    GET: "get",
-    SET: "set, one after another",
-    TASKS_AT_ONCE: "set from 1,000 tasks at once, each",
-    OPEN: "open and first get",
+    workloads.GET: "get",
+    workloads.SET: "set, one after another",
+    workloads.TASKS_AT_ONCE: "set from 1,000 tasks at once, each",
+    workloads.OPEN: "open and first get",
 }
 # Bright enough for a dark page and dark enough for a bright one.
 TEXT = "#7d8590"
@@ -82,21 +83,25 @@ def draw_lines(axes: Any, results: Results, workload: str) -> None:
     """Draw the peers thin, and aiokv on top of them."""
     own_markers = iter(OWN_MARKERS)
     peer_colors = iter(PEER_COLORS)
-    for contestant in CONTESTANTS:
-        own = contestant.name in OWN
+    for name, survives in results.survives.items():
+        if survives == NOTHING:
+            continue
+        own = name in OWN
         draw_line(
             axes,
             results,
             workload,
-            contestant.name,
+            name,
             color=OWN_COLOR if own else next(peer_colors),
-            linestyle=SURVIVES_POWER if contestant.survives == POWER else SURVIVES_KILL,
+            linestyle=SURVIVES_POWER if survives == POWER else SURVIVES_KILL,
             linewidth=2.2 if own else 1.1,
             marker=next(own_markers) if own else None,
             markersize=5,
             zorder=3 if own else 2,
         )
-    draw_line(axes, results, workload, RAW_APPEND, color=RAW_APPEND_COLOR, linestyle="dotted")
+    draw_line(
+        axes, results, workload, workloads.RAW_APPEND, color=RAW_APPEND_COLOR, linestyle="dotted"
+    )
 
 
 def draw_line(

@@ -1,4 +1,4 @@
-"""aiokv, the plain implementation, and the peers that can be awaited, as they say it is done.
+"""The peers that can be awaited, as their documentation says it is done.
 
 Where a documentation leaves a choice, the faster one is taken, in favor of the peer. A store of
 bytes gets JSON from orjson, the fastest module for that.
@@ -10,112 +10,16 @@ import asyncio
 from collections.abc import Awaitable, Callable, Sequence
 from itertools import takewhile
 from pathlib import Path
-from typing import Any, Literal, Protocol, TypeVar
+from typing import Any
 
 import aiosqlite
 import lmdb
 import lmdb.aio
 import orjson
 import pickledb
-from aiokv import KV, AioKV, Transaction
-from plain import PlainKV, State
-from workloads import write_json
 
-Item = tuple[str, Any]
-Result = TypeVar("Result")
-
-
-class Store(Protocol):
-    """What a program does with every store.
-
-    Some have more: `add(key, value)`, `increment(key)`, `get_many(keys)`, `keys(prefix)`,
-    `transact(key)`, which reads a number and writes the next one in a transaction, and the calls
-    of code without `asyncio`, `get_blocking(key)` and `set_blocking(key, value)`, which must be
-    made where `in_thread(function, *arguments)` calls a function.
-    """
-
-    async def open(self) -> None:
-        """Do what has to be done before the first operation."""
-
-    def get(self, key: str, /) -> Awaitable[Any]:
-        """Return the value of a key that is there."""
-
-    def set(self, key: str, value: Any, /) -> Awaitable[Any]:
-        """Store the value; when this returns, it is as durable as the store makes it."""
-
-    async def set_at_once(self, items: Sequence[Item], /) -> None:
-        """Store all of them, in the way that the documentation names for many."""
-
-    def delete(self, key: str, /) -> Awaitable[Any]:
-        """Remove a key that is there, as durably as `set` stores."""
-
-    def get_all(self) -> Awaitable[State]:
-        """Return everything."""
-
-    async def fill(self, state: State) -> None:
-        """Store the first state, in whichever way is fast."""
-
-    def close(self) -> Awaitable[Any]:
-        """Let go of everything."""
-
-
-class AiokvStore(AioKV):
-    """aiokv itself: nothing stands between it and the clock."""
-
-    __slots__ = ("_path", "get_blocking", "set_blocking")
-
-    def __init__(
-        self, path: Path, fsync: bool = True, journal: Literal["auto", "always"] = "auto"
-    ) -> None:
-        super().__init__(path, fsync=fsync, journal=journal)
-        self._path = path
-        blocking = KV(path, fsync=fsync, journal=journal)
-        self.get_blocking, self.set_blocking = blocking.get, blocking.set
-
-    async def open(self) -> None:
-        """Do nothing: the first operation opens the file."""
-
-    async def set_at_once(self, items: Sequence[Item]) -> None:
-        """Write all of them with one call."""
-        await self.set_many(dict(items))
-
-    async def transact(self, key: str) -> None:  # type: ignore[override]
-        """Read, add one and write."""
-
-        def add_one(transaction: Transaction) -> None:
-            transaction.set(key, transaction.get(key, 0) + 1)
-
-        await super().transact(add_one)
-
-    async def in_thread(self, function: Callable[..., Result], *arguments: Any) -> Result:
-        """Call a function in a thread, where no event loop runs."""
-        return await asyncio.to_thread(function, *arguments)
-
-    async def fill(self, state: State) -> None:
-        """Write the file as `json` does, then let aiokv bring it into its own layout."""
-        write_json(self._path, state, indent=None)
-        key, value = next(iter(state.items()))
-        await self.set(key, value)
-
-    async def settle(self) -> None:
-        """Bring the file up to date with its journal, and open the file again."""
-        await self.close()
-        await self.get("")
-
-
-class PlainStore(PlainKV):
-    """The same interface in plain Python."""
-
-    async def open(self) -> None:
-        """Do nothing: every operation opens the file."""
-
-    async def set_at_once(self, items: Sequence[Item]) -> None:
-        """Start all of them together."""
-        await asyncio.gather(*(self.set(key, value) for key, value in items))
-
-    async def fill(self, state: State) -> None:
-        """Write the file as `json` does."""
-        write_json(self._path, state, indent=None)
+from bench.plain import State
+from bench.stores import Item, Result
 
 
 class PickledbStore:

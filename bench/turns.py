@@ -3,18 +3,21 @@
 from __future__ import annotations
 
 import gc
+import sys
 from collections.abc import Awaitable, Callable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from time import perf_counter
 
-from measurement import report_progress
-
-from peers.results import Cell
+from bench.results import Cell
 
 
 @dataclass(frozen=True)
 class Limits:
-    """How much is measured. `FULL` is what the published table comes from."""
+    """How much is measured. `PEERS` and `ALONE` are what published tables come from.
+
+    The last four are for the processes that share a file, write in the background or have many
+    stores.
+    """
 
     sizes: Sequence[int]
     turns: int
@@ -22,23 +25,36 @@ class Limits:
     stretch_seconds: float
     cell_seconds: float
     process_seconds: float
+    loop_seconds: float
+    sets_watched: int
+    background_seconds: float
+    stores: int
 
 
-FULL = Limits(
+PEERS = Limits(
     sizes=(100, 10_000, 1_000_000),
     turns=15,
     turns_of_slow_calls=5,
     stretch_seconds=0.1,
     cell_seconds=2.5,
     process_seconds=60,
+    loop_seconds=4,
+    sets_watched=200,
+    background_seconds=25,
+    stores=10_000,
 )
+ALONE = replace(PEERS, sizes=(100, 100_000, 1_000_000))
 QUICK = Limits(
     sizes=(100, 10_000),
     turns=3,
     turns_of_slow_calls=2,
     stretch_seconds=0.03,
     cell_seconds=0.5,
-    process_seconds=30,
+    process_seconds=60,
+    loop_seconds=1,
+    sets_watched=20,
+    background_seconds=2,
+    stores=500,
 )
 
 
@@ -68,7 +84,7 @@ async def take_turns(
     A subject makes as many calls in a turn as fit into a stretch, and one at least. It misses the
     turns after its time for the cell is used up.
     """
-    report_progress(f"{keys:,} keys: {workload}")
+    report_progress(f"{keys:,} keys: {workload}" if keys else workload)
     runs = [Run(subject, limits) for subject in subjects]
     for run in runs:
         await run.warm_up(calls_max)
@@ -121,3 +137,11 @@ class Run:
         if self.subject.afterwards is not None:
             await self.subject.afterwards()
         return sample, seconds
+
+
+_START = perf_counter()
+
+
+def report_progress(message: str) -> None:
+    """Tell whoever waits what is being measured, and since when."""
+    print(f"{perf_counter() - _START:5.0f} s  {message}", file=sys.stderr, flush=True)

@@ -6,57 +6,17 @@ import json
 from collections.abc import Sequence
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
-from statistics import median
-
-from measurement import spread
-
-GET = "get"
-SET = "set"
-AT_ONCE = "1,000 at once"
-TASKS_AT_ONCE = "1,000 tasks at once"
-ADD = "add"
-INCREMENTS = "200 increments at once"
-TRANSACT = "transact"
-TRANSACTS = "200 transactions at once"
-GET_MANY = "get_many of 100"
-KEYS = "keys of a prefix"
-KV_GET = "KV.get"
-KV_SET = "KV.set"
-OPEN = "open and get"
-GET_ALL = "get_all"
-MEMORY = "memory"
-BYTES_PER_SET = "bytes per set"
-BYTES_AT_CLOSE = "bytes at close"
-WATCHED = ("open", GET, SET, "delete", AT_ONCE, GET_ALL, "close")
-WRITING = (
-    *(SET, KV_SET, AT_ONCE, TASKS_AT_ONCE, ADD, INCREMENTS, TRANSACT, TRANSACTS),
-    *(BYTES_PER_SET, BYTES_AT_CLOSE),
-)
-
-IDLE = "idle"
-
-RAW_APPEND = "raw append"
-JSON_LOAD = "json.load"
-
-
-def stop_during(operation: str) -> str:
-    """Return the name of the workload that watches the event loop during an operation."""
-    return f"stop during {operation}"
-
-
-ALL = (
-    *(OPEN, MEMORY, GET, SET, AT_ONCE, TASKS_AT_ONCE, GET_ALL, BYTES_PER_SET, BYTES_AT_CLOSE),
-    *map(stop_during, WATCHED),
-)
+from statistics import median, quantiles
 
 
 @dataclass(frozen=True)
 class Cell:
     """One contestant on one workload with one number of keys.
 
-    A sample is microseconds or bytes of one call, and each stands for that many `calls`. There is
-    one for each turn, and None for a turn that was left out because the time was used up. `note`
-    says why there is none at all.
+    A sample is that of one call, in microseconds or in another `unit`, and stands for that many
+    `calls`. There is one for each turn, and None for a turn that was left out because the time was
+    used up. `note` says why there is none at all. Some workloads have nothing to do with a number
+    of keys; theirs is 0.
     """
 
     workload: str
@@ -65,24 +25,37 @@ class Cell:
     samples: Sequence[float | None]
     calls: int = 1
     note: str = ""
+    unit: str = "us"
 
     def median(self) -> float | None:
         """Return the median of the turns that took place."""
-        samples = [sample for sample in self.samples if sample is not None]
-        return median(samples) if samples else None
+        return self.part_below(0.5)
 
     def spread(self) -> float | None:
         """Return half the distance between the quartiles, as a part of the median."""
         samples = [sample for sample in self.samples if sample is not None]
-        return spread(samples) if len(samples) >= 3 and median(samples) else None
+        if len(samples) < 3:
+            return None
+        lower, middle, upper = quantiles(samples, n=4, method="inclusive")
+        return (upper - lower) / 2 / middle if middle else None
+
+    def part_below(self, part: float) -> float | None:
+        """Return what that part of the samples does not exceed, the largest of all for 1."""
+        samples = sorted(sample for sample in self.samples if sample is not None)
+        if not samples:
+            return None
+        if part == 0.5:
+            return median(samples)
+        return samples[min(len(samples) - 1, int(len(samples) * part))]
 
 
 @dataclass
 class Results:
-    """Everything that came out of a run."""
+    """Everything that came out of a run. `survives` has the contestants, in the order of tables."""
 
     machine: str
     packages: dict[str, str]
+    survives: dict[str, str]
     sizes: list[int]
     cells: list[Cell] = field(default_factory=list)
 
@@ -95,8 +68,12 @@ class Results:
 
     def median(self, workload: str, keys: int, contestant: str) -> float | None:
         """Return the median of the cell, if there is one."""
+        return self.part_below(0.5, workload, keys, contestant)
+
+    def part_below(self, part: float, workload: str, keys: int, contestant: str) -> float | None:
+        """Return what that part of the samples of the cell does not exceed, if there is one."""
         cell = self.cell(workload, keys, contestant)
-        return None if cell is None else cell.median()
+        return None if cell is None else cell.part_below(part)
 
     def ratio(self, workload: str, keys: int, contestant: str, reference: str) -> float | None:
         """Return how many times as much as the reference the contestant needs.

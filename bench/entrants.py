@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import random
+import subprocess
 from collections import Counter
 from collections.abc import Awaitable, Callable, Sequence
 from itertools import count
@@ -12,13 +13,11 @@ from statistics import median
 from time import perf_counter_ns
 from typing import Any
 
-from operations import time_blocking
-from plain import State
-from raw_append import RawAppend
-from workloads import NOW, bot_state, check, microseconds_since
-
-from peers.contestants import Contestant
-from peers.stores import AiokvStore, Item
+from bench.contestants import Contestant
+from bench.plain import State
+from bench.raw_append import RawAppend
+from bench.state import NOW, bot_state, check, microseconds_since, read_json
+from bench.stores import AiokvStore, Item
 
 ITEMS_AT_ONCE = 1_000
 CHANGES_OF_ONE_KEY = 200
@@ -39,6 +38,7 @@ class Entrant:
         seconds_at_once: float,
     ) -> None:
         self.name = contestant.name
+        self.path = path
         self.store = contestant.store(path)
         self._contestant = contestant
         self._seconds_at_once = seconds_at_once
@@ -83,7 +83,10 @@ class Entrant:
 
     async def set_from_tasks(self, _calls: int) -> float:
         """Return the time from the first start to the last answer, divided by the changes."""
-        items = self._next_items(self._number_at_once(not self._contestant.combines))
+        number = self._number_at_once(not self._contestant.combines)
+        return await self._set_from_tasks(self._next_items(number))
+
+    async def _set_from_tasks(self, items: Sequence[Item]) -> float:
         start = perf_counter_ns()
         await asyncio.gather(*(self.store.set(key, value) for key, value in items))
         return microseconds_since(start) / len(items)
@@ -107,6 +110,13 @@ class Entrant:
     async def increment_at_once(self, _calls: int) -> float:
         """Return the time of many increments of one key, divided by their number."""
         return await self._change_at_once(self.more.increment, "incremented")
+
+    async def set_beside_increments(self, _calls: int) -> float:
+        """Return the time of as many `set`s of different keys at once, divided by their number."""
+        items = [(f"set:{number}", next(self._values)) for number in range(CHANGES_OF_ONE_KEY)]
+        microseconds = await self._set_from_tasks(items)
+        self._changes.update(items)
+        return microseconds
 
     async def transact(self, calls: int) -> float:
         """Return the median of one transaction after another, which nothing disturbs."""
@@ -191,6 +201,12 @@ class Entrant:
         if isinstance(self.store, AiokvStore):
             await self.store.settle()
 
+    async def close(self) -> None:
+        """Close the store; then the file of aiokv alone must hold everything."""
+        await self.store.close()
+        if isinstance(self.store, AiokvStore):
+            check(await asyncio.to_thread(read_json, self.path), self._state | self._changes)
+
     def _number_at_once(self, alone: bool) -> int:
         """Return how many changes to make: as many as the time allows if each is written alone."""
         if not alone:
@@ -204,7 +220,7 @@ class Entrant:
         return items
 
 
-class Floor:
+class RawAppends:
     """The least that a durable change can cost, called on the event loop."""
 
     def __init__(self, path: Path) -> None:
@@ -221,6 +237,26 @@ class Floor:
         self._raw.close()
 
 
+class RawReplaces:
+    """The least that replacing a file can cost, in a program of its own."""
+
+    def __init__(self, program: Path, path: Path, content: Path) -> None:
+        self._program = program
+        self._path = path
+        self._content = content
+
+    async def set(self, calls: int) -> float:
+        """Return the median, as for the `set`s it is compared with."""
+        command = [str(self._program), str(self._path), str(calls)]
+        content = self._content.read_bytes()
+
+        def run() -> bytes:
+            return subprocess.run(command, input=content, capture_output=True, check=True).stdout
+
+        output = await asyncio.to_thread(run)
+        return median(int(nanoseconds) / 1_000 for nanoseconds in output.split())
+
+
 async def time_sets(
     set_value: Callable[[str, Any], Awaitable[Any]], items: Sequence[Item]
 ) -> float:
@@ -229,5 +265,15 @@ async def time_sets(
     for key, value in items:
         start = perf_counter_ns()
         await set_value(key, value)
+        durations.append(microseconds_since(start))
+    return median(durations)
+
+
+def time_blocking(set_value: Callable[[str, Any], None], items: Sequence[Item]) -> float:
+    """Return the median of one call after another, without an event loop."""
+    durations = []
+    for key, value in items:
+        start = perf_counter_ns()
+        set_value(key, value)
         durations.append(microseconds_since(start))
     return median(durations)

@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 from pathlib import Path
 
-from peers.results import Cell
+from bench.results import Cell
 
 RUST_SET = "set in Rust"
 RUST_BLOCKING = "aiokv blocking journal=always (power)"

@@ -1,6 +1,6 @@
 """Measures how much is written to disk in a day, and prints a table in Markdown.
 
-`python bench/bytes_a_day.py`. Needs a release build of `aiokv` in the environment, and Linux.
+`python -m bench.day`. Needs a release build of `aiokv` in the environment, and Linux.
 
 Nothing runs for a day: every store makes some hundred changes one after another, and what was
 written for each is multiplied. aiokv writes its file in the background, at times that follow from
@@ -24,11 +24,13 @@ from tempfile import TemporaryDirectory
 from typing import Any
 
 from aiokv import AioKV
-from plain import PlainKV
-from roles import Role, written_bytes
-from run import REPOSITORY, machine_facts
-from sqlite import SqliteKV
-from workloads import bot_state, write_json
+
+from bench.__main__ import REPOSITORY, machine_facts
+from bench.children import WRITTEN, run_in_thread, set_now_and_then, written_bytes
+from bench.plain import PlainKV
+from bench.sqlite import SqliteKV
+from bench.state import bot_state, write_json
+from bench.units import format_bytes, format_table
 
 DAY = 24 * 60 * 60
 KEYS = (100, 10_000, 1_000_000)
@@ -64,17 +66,16 @@ def main() -> None:
     with TemporaryDirectory(prefix="aiokv-bench-", dir=arguments.directory) as name:
         directory = Path(name)
         print(machine_facts(directory), end="\n\n")
-        lines = [asyncio.run(line(directory, keys)) for keys in arguments.keys]
+        rows = [row for keys in arguments.keys for row in asyncio.run(rows_of(directory, keys))]
         calculated, measured = asyncio.run(real_time(directory))
-    print("| keys | file | sets | aiokv | SQLite | JSON file |\n|--:|--:|---|--:|--:|--:|")
-    print("\n".join(row for rows in lines for row in rows), end="\n\n")
+    print(format_table(["keys", "file", "sets", "aiokv", "SQLite", "JSON file"], rows), end="\n\n")
     print(
         f"A run of {REAL_TIME_SECONDS} s in real time, {REAL_TIME_KEYS:,} keys, one set a second: "
-        f"aiokv wrote {size(measured)}, and {size(calculated)} were calculated."
+        f"aiokv wrote {format_bytes(measured)}, and {format_bytes(calculated)} were calculated."
     )
 
 
-async def line(directory: Path, keys: int) -> list[str]:
+async def rows_of(directory: Path, keys: int) -> list[list[str]]:
     """Return the rows of the table for a number of keys."""
     bytes_of_file, aiokv = await cost_of_aiokv(directory, keys)
     sqlite = await cost_of_sqlite(directory, keys)
@@ -83,11 +84,11 @@ async def line(directory: Path, keys: int) -> list[str]:
     for seconds in SECONDS_BETWEEN_SETS:
         cells = [
             f"{keys:,}",
-            size(bytes_of_file),
+            format_bytes(bytes_of_file),
             {1: "one a second", 60: "one a minute"}[seconds],
-            *(size(cost.written(DAY, seconds)) for cost in (aiokv, sqlite, plain)),
+            *(format_bytes(cost.written(DAY, seconds)) for cost in (aiokv, sqlite, plain)),
         ]
-        rows.append(f"| {' | '.join(cells)} |")
+        rows.append(cells)
     return rows
 
 
@@ -111,7 +112,7 @@ async def cost_of_aiokv(directory: Path, keys: int) -> tuple[int, Cost]:
 async def cost_of_sqlite(directory: Path, keys: int) -> Cost:
     """Measure SQLite: a log, flushed at each change, that moves to the database now and then."""
     store = SqliteKV(directory / f"{keys}.sqlite")
-    store.fill(bot_state(keys))
+    store.set_many(list(bot_state(keys).items()))
     cost = Cost(await mean_of_sets(store.set, keys, 3_000))
     await store.close()
     return cost
@@ -143,19 +144,9 @@ async def real_time(directory: Path) -> tuple[float, float]:
     _bytes_of_file, cost = await cost_of_aiokv(directory, REAL_TIME_KEYS)
     path = directory / "real-time.json"
     write_json(path, bot_state(REAL_TIME_KEYS))
-    with Role("set_now_and_then", path, REAL_TIME_SECONDS, REAL_TIME_SECONDS) as role:
-        role.start()
-        found = await asyncio.to_thread(role.found)
-    return cost.written(REAL_TIME_SECONDS, 1), found["written"]
-
-
-def size(number: float) -> str:
-    """Return a number of bytes in a unit that suits it."""
-    for unit, bytes_of_unit in (("TB", 1e12), ("GB", 1e9), ("MB", 1e6), ("kB", 1e3)):
-        if number >= bytes_of_unit:
-            shown = number / bytes_of_unit
-            return f"{shown:,.0f} {unit}" if shown >= 10 else f"{shown:.1f} {unit}"
-    return f"{number:.0f} B"
+    seconds = REAL_TIME_SECONDS
+    samples, _ = await run_in_thread(set_now_and_then, path, seconds, seconds, seconds=600)
+    return cost.written(seconds, 1), samples[WRITTEN][0]
 
 
 if __name__ == "__main__":
