@@ -1,9 +1,9 @@
 //! What the protocol needs of a place for files: a narrow trait with two implementations, the disk
-//! ([`super::disk`]) and the simulated disk of the tests.
+//! (`files::disk`) and the simulated disk of the tests.
 //!
 //! Every method is one step that can fail, and that a process can die before or after. The trait
 //! decides nothing; the order of the steps is the business of the modules beside this one and of
-//! [`crate::writer`].
+//! `writer`.
 
 use std::io;
 use std::path::{Path, PathBuf};

@@ -1,8 +1,4 @@
-//! What can be read of a damaged state file and of a damaged journal, and what is lost. Pure.
-//!
-//! Guarantees: every entry that is reported stands in the file, whole, and was an entry of the
-//! store; nothing is completed or guessed. An entry whose damage left valid JSON cannot be told
-//! from one that was stored.
+//! What can be read of a damaged state file.
 //!
 //! # How entries behind a damaged place are found
 //!
@@ -12,45 +8,17 @@
 //! that has everything on one line, what stands behind the first damaged place is lost.
 
 use std::collections::BTreeSet;
-use std::fmt;
 use std::ops::Range;
 
 use memchr::memmem;
 use serde_json::value::RawValue;
 
-use super::journal::{
-    self, Digest, Header, Lines, Position, decode_until_damage, keys_named, place_behind_damage,
-};
-use super::json_file::{BYTE_ORDER_MARK, read_object};
-use crate::json::decode_string;
+use super::loss::{LineCounter, Loss, shown};
+use crate::format::json_file::{BYTE_ORDER_MARK, read_object};
 use crate::state::{Loading, State};
 
 /// What an entry of the store has in front of its key, in the layout that the store writes.
 const INDENTATION: &str = "  ";
-
-/// A part of a file that could not be read.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Loss {
-    /// Where it is, in bytes from the start of the file.
-    pub bytes: Range<u64>,
-    /// The first and the last line of it, counted from 1.
-    pub lines: (usize, usize),
-    /// The keys that it still names. The entries of others may have stood there too.
-    pub keys: Vec<String>,
-    /// What is wrong there.
-    pub problem: &'static str,
-}
-
-impl fmt::Display for Loss {
-    fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let Self { bytes, lines: (first, last), problem, .. } = self;
-        match first == last {
-            true => write!(formatter, "line {first}")?,
-            false => write!(formatter, "lines {first} to {last}")?,
-        }
-        write!(formatter, " (bytes {} to {}): {problem}", bytes.start, bytes.end)
-    }
-}
 
 /// What was read of a state file.
 pub(crate) struct SalvagedFile {
@@ -317,99 +285,12 @@ fn key_at(text: &str) -> Option<&str> {
     text[key.len()..].trim_ascii_start().starts_with(':').then_some(key)
 }
 
-fn shown(key_text: &str) -> String {
-    String::from_utf8_lossy(&decode_string(key_text)).into_owned()
-}
-
-/// Tells in which line a place is, for places in ascending order.
-struct LineCounter<'content> {
-    content: &'content [u8],
-    position: usize,
-    line: usize,
-}
-
-impl<'content> LineCounter<'content> {
-    fn new(content: &'content [u8]) -> Self {
-        Self { content, position: 0, line: 1 }
-    }
-
-    fn at(&mut self, position: usize) -> usize {
-        let passed = &self.content[self.position..position.max(self.position)];
-        self.line += memchr::memchr_iter(b'\n', passed).count();
-        self.position = position.max(self.position);
-        self.line
-    }
-}
-
-/// What was read of a journal.
-pub(crate) struct SalvagedJournal {
-    /// `None` if the first line is damaged.
-    header: Option<Header>,
-    pub(crate) lines: Lines,
-    pub(crate) lost: Vec<Loss>,
-}
-
-/// Reads the lines of a journal, damaged or not. A group of changes of which a part is known to be
-/// missing counts as lost.
-pub(crate) fn salvage_journal(text: &[u8]) -> SalvagedJournal {
-    let mut counter = LineCounter::new(text);
-    let written = text.trim_ascii_end().len();
-    let mut loss = |from: Position, to: Option<Position>, problem| {
-        let from_byte = in_memory(from.offset);
-        let to_byte = to.map_or(written, |to| in_memory(to.offset)).max(from_byte);
-        let named = keys_named(&text[from_byte..to_byte], from);
-        Loss {
-            lines: (counter.at(from_byte), counter.at(to_byte.max(from_byte + 1) - 1)),
-            keys: named.iter().map(|entry| shown(entry.key_text())).collect(),
-            problem,
-            bytes: from_byte as u64..to_byte as u64,
-        }
-    };
-    let mut lost = Vec::new();
-    let header = journal::decode_header(text).ok();
-    let beginning = Position { offset: 0, number: 0, durable: 0, last_line: 0, checksum: 0 };
-    let mut start = header.as_ref().map(|header| header.start);
-    if start.is_none() {
-        start = place_behind_damage(text, beginning);
-        lost.push(loss(beginning, start, "the first line is not what was written"));
-    }
-    let mut lines = Lines { lines: Vec::new(), end: start.unwrap_or(beginning), torn: false };
-    while let Some(place) = start.take() {
-        let (read, damage) = decode_until_damage(&text[in_memory(place.offset)..], place);
-        lines.lines.extend(read.lines);
-        lines.end = read.end;
-        if let Some((_, damaged)) = damage {
-            start = place_behind_damage(text, damaged);
-            lost.push(loss(read.end, start, "not what was written"));
-        } else if read.torn {
-            lost.push(loss(read.end, None, "a change that was not finished"));
-        }
-    }
-    SalvagedJournal { header, lines, lost }
-}
-
-impl SalvagedJournal {
-    /// The number of the last line that a content of the state file holds, if the journal continues
-    /// that content.
-    pub(crate) fn held_by(&self, content: Digest) -> Option<u64> {
-        let header = self.header.as_ref()?;
-        if header.continues == content {
-            return Some(header.start.number);
-        }
-        self.lines.checkpoint(content, header.start).map(|place| place.number)
-    }
-}
-
-/// A place in a text that is in memory.
-fn in_memory(offset: u64) -> usize {
-    usize::try_from(offset).expect("the whole text is in memory")
-}
-
 #[cfg(test)]
 mod tests {
     use proptest::prelude::*;
 
     use super::*;
+    use crate::format::json_file;
 
     /// Entries as the store writes them.
     const ENTRIES: [&str; 8] = [
@@ -453,7 +334,7 @@ mod tests {
         for content in [&written_by_the_store(), &pretty(), "{}\n", "\u{feff} {\"a\": 1}"] {
             let salvaged = salvage_file(content.as_bytes());
             assert_eq!(salvaged.lost, []);
-            let decoded = super::super::json_file::decode(content.as_bytes(), "f".as_ref());
+            let decoded = json_file::decode(content.as_bytes(), "f".as_ref());
             let expected = decoded.expect("valid").snapshot();
             assert_eq!(salvaged.state.snapshot(), expected);
         }
