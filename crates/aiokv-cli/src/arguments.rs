@@ -60,8 +60,12 @@ struct Arguments {
     verb: Option<Verb>,
 
     /// Show the store in this JSON file; one that is called like a verb is written ./get
-    #[arg(value_name = "FILE", value_hint = ValueHint::FilePath)]
-    words: Vec<OsString>,
+    #[arg(value_hint = ValueHint::FilePath)]
+    file: Option<PathBuf>,
+
+    /// What makes no sense behind a FILE, kept for the words of the error
+    #[arg(hide = true)]
+    rest: Vec<OsString>,
 
     #[command(flatten)]
     common: Common,
@@ -131,21 +135,20 @@ pub(crate) fn parse(words: impl IntoIterator<Item = OsString>) -> Result<Request
         Some(Verb::Man(man)) => return man.text(&mut command).map(Request::Print),
         _ => {}
     }
-    let path = match (&arguments.verb, &arguments.words[..]) {
-        (None, [file]) => Some(file.into()),
-        (None, []) => named,
-        (None, [word, ..]) => {
-            let word = word.to_string_lossy();
+    let path = match (&arguments.verb, arguments.file) {
+        (None, Some(word)) if !arguments.rest.is_empty() => {
+            let word = word.display();
             let message = format!(
                 "`{word}` is no verb; `aiokv {word}` alone would show the file of that name"
             );
             return Err(command.error(ErrorKind::InvalidSubcommand, message));
         }
-        (Some(_), [file, ..]) => {
-            let message = format!("the verb comes before `{}`", file.to_string_lossy());
+        (Some(_), Some(word)) => {
+            let message = format!("the verb comes before `{}`", word.display());
             return Err(command.error(ErrorKind::ArgumentConflict, message));
         }
-        (Some(_), []) => named.or_else(|| {
+        (None, file) => file.or(named),
+        (Some(_), None) => named.or_else(|| {
             let (_, verb) = matches.subcommand()?;
             verb.get_one::<PathBuf>(STORE).cloned()
         }),

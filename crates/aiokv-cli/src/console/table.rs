@@ -79,7 +79,8 @@ fn table<R: Into<Row>>(titles: &[&str], rows: impl Iterator<Item = R>, width: u1
             column.set_padding((0, 0));
         }
     }
-    table.trim_fmt() + "\n"
+    table.style_text_only();
+    table.lines().map(|line| line.trim_end().to_owned() + "\n").collect()
 }
 
 fn age_of(entry: &Entry) -> Option<String> {

@@ -84,7 +84,10 @@ impl Add {
 
 impl Increment {
     pub(crate) fn run(&self, store: &Store, console: &Console) -> Outcome {
-        let sum = store.kv().increment(&self.key, json(&self.by)?)?;
+        let amount: Box<RawValue> = serde_json::from_str(&self.by).map_err(|_| {
+            Failure::new(Status::Usage, format!("`{}` is no number to add", harmless(&self.by)))
+        })?;
+        let sum = store.kv().increment(&self.key, amount)?;
         console.print(format!("{sum}\n"))?;
         Ok(Status::Done)
     }

@@ -49,10 +49,13 @@ struct Consent {
 impl Delete {
     pub(crate) fn run(&self, store: &Store, console: &Console) -> Outcome {
         let question = match (&self.prefix, &self.keys[..]) {
-            (Some(prefix), _) => {
-                let number = text::entries(store.kv().count(prefix)?);
-                Some(format!("Delete {number} of `{}`?", store.path().display()))
-            }
+            (Some(prefix), _) => match store.kv().count(prefix)? {
+                0 => None,
+                number => {
+                    let entries = text::entries(number);
+                    Some(format!("Delete {entries} of `{}`?", store.path().display()))
+                }
+            },
             (None, [_]) => None,
             (None, keys) => {
                 Some(format!("Delete {} keys of `{}`?", keys.len(), store.path().display()))

@@ -13,9 +13,10 @@ use crate::console::{Console, table};
 use crate::outcome::{Outcome, Status};
 use crate::store::Store;
 
-/// Print how much there is: entries, bytes, how far the file lags behind its journal, the largest entries
-/// and prefixes
+/// Print how much there is, and of what
 ///
+/// Entries by type, the sizes of the file and its journal, how far the file lags behind, the largest entries
+/// and prefixes.
 /// A prefix is what stands before the first colon of a key.
 #[derive(Args)]
 pub(crate) struct Stats {
@@ -128,7 +129,10 @@ impl Stats {
 impl Report {
     fn in_words(&self, width: u16) -> String {
         let types = self.types.iter().map(|(name, number)| format!("{number} {name}"));
-        let types = Vec::from_iter(types).join(", ");
+        let types = match Vec::from_iter(types).join(", ") {
+            none if none.is_empty() => none,
+            types => format!(": {types}"),
+        };
         let journal = match &self.journal {
             None => "none".to_owned(),
             Some(Journal { bytes, lag_seconds: None }) => format!("{}, can go", size(*bytes)),
@@ -137,7 +141,7 @@ impl Report {
             }
         };
         let facts = [
-            ["entries".to_owned(), format!("{}  {types}", self.entries)],
+            ["entries".to_owned(), format!("{}{types}", self.entries)],
             ["file".to_owned(), size(self.bytes)],
             ["journal".to_owned(), journal],
         ];

@@ -1,6 +1,7 @@
 //! The command `aiokv` through its real binary: one promise a test.
 
 mod arguments;
+mod beside;
 mod change;
 mod check;
 mod checkpoint;
@@ -12,3 +13,6 @@ mod get;
 mod list;
 mod recover;
 mod support;
+mod transcript;
+mod verbs;
+mod watch;
