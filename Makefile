@@ -48,7 +48,8 @@ test: $(VENV)/built
 	$(BIN)/python -m pytest
 
 # The adapters for frameworks: their types, their own tests, then the tests of each framework, from its
-# source distribution, with the adapter in the place of the framework's own storage.
+# source distribution, with the adapter in the place of the framework's own storage. Then the example
+# for teloxide.
 FRAMEWORKS_PYTHON = $(CURDIR)/$(FRAMEWORKS)/venv/bin/python
 FRAMEWORK_SUITE = PYTHONPATH=$(CURDIR)/tests/frameworks $(FRAMEWORKS_PYTHON) -m pytest --quiet
 test-frameworks: $(FRAMEWORKS)/built $(FRAMEWORKS)/sources
@@ -61,6 +62,7 @@ test-frameworks: $(FRAMEWORKS)/built $(FRAMEWORKS)/sources
 		--deselect tests/test_fsm/test_context.py::TestFSMContext::test_address_mapping
 	cd $(FRAMEWORKS)/sources/python_telegram_bot-*/ && $(FRAMEWORK_SUITE) -p telegram_suite \
 		tests/ext/test_basepersistence.py
+	cargo test --locked --manifest-path examples/teloxide/Cargo.toml --target-dir target/teloxide
 
 # py-key-value's tests of a store, which are in its repository only: CHECKOUT is a copy of that.
 test-key-value: $(FRAMEWORKS)/built
@@ -82,6 +84,7 @@ fuzz:
 lint: $(VENV)/built
 	cargo fmt --all --check
 	cargo fmt --manifest-path bench/peers-rust/Cargo.toml --check
+	cargo fmt --manifest-path examples/teloxide/Cargo.toml --check
 	cargo clippy --workspace --all-targets -- -D warnings
 	$(BIN)/ruff check
 	$(BIN)/ruff format --check

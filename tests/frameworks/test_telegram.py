@@ -17,7 +17,7 @@ from zoneinfo import ZoneInfo
 import pytest
 from aiokv import AioKV
 from aiokv.ext.telegram import AioKVPersistence
-from helpers import next_turn, start, until, version_of, writes_held_up
+from helpers import appending, changes_in, next_turn, start, until, version_of, writes_held_up
 from telegram import Update
 from telegram.ext import CallbackContext, ContextTypes, MessageHandler, PersistenceInput, filters
 from telegram_offline import Bot, offline_bot, offline_builder, say
@@ -110,7 +110,7 @@ async def test_every_user_chat_conversation_and_keyboard_has_a_readable_entry(
 async def test_what_has_not_changed_is_not_written(
     persistence: AioKVPersistence[Any, Any, Any], path: Path
 ) -> None:
-    async def hand_over(value: Any) -> None:
+    async def update(value: Any) -> None:
         await asyncio.gather(
             persistence.update_user_data(1, {"a": value}),
             persistence.update_bot_data({"b": {1, 2}}),
@@ -119,12 +119,12 @@ async def test_what_has_not_changed_is_not_written(
             persistence.update_conversation("order", (1, 1), None),
         )
 
-    await hand_over(1)
+    await update(1)
     before = version_of(path)
-    await hand_over(1)
+    await update(1)
     assert version_of(path) == before
     # Equal, but not the same.
-    await hand_over(True)
+    await update(True)
     assert stored(path)["user_data:1"] == {"a": True}
     assert version_of(path) != before
 
@@ -201,18 +201,26 @@ async def run_bot(path: Path, name: str) -> None:
             await bot.update_persistence()
 
 
-async def count_until_killed(path: Path) -> None:
-    """Hands over the same number in everything, a higher one each time, and prints it."""
+async def hand_over(persistence: AioKVPersistence[Any, Any, Any], number: int) -> None:
+    """Hands over the same number in everything, as the application does."""
+    data = {"number": number}
+    await asyncio.gather(
+        persistence.update_user_data(1, data),
+        persistence.update_chat_data(1, data),
+        persistence.update_bot_data(data),
+        persistence.update_conversation("order", (1, 1), number),
+        persistence.update_callback_data(([(f"{number}", 0.0, {})], {})),
+    )
+
+
+async def count_until_killed(path: Path, seconds: float) -> None:
+    """Hands over one number after the other, and prints each that is stored."""
     persistence = AioKVPersistence(AioKV(path))
-    for number in range(1_000_000):
-        data = {"number": number}
-        await asyncio.gather(
-            persistence.update_user_data(1, data),
-            persistence.update_chat_data(1, data),
-            persistence.update_bot_data(data),
-            persistence.update_conversation("order", (1, 1), number),
-            persistence.update_callback_data(([(f"{number}", 0.0, {})], {})),
-        )
+    await hand_over(persistence, 0)
+    # The signal ends the process at once, whatever it is doing.
+    signal.setitimer(signal.ITIMER_REAL, seconds)
+    for number in range(1, 1_000_000):
+        await hand_over(persistence, number)
         print(number, flush=True)
 
 
@@ -239,27 +247,36 @@ async def test_two_bots_in_two_processes_lose_nothing_of_each_other(path: Path) 
         assert len(await persistence.get_user_data()) == 20
 
 
-@pytest.mark.parametrize("kill_at", [1, 3, 10, 30])
+@pytest.mark.parametrize("seconds", [0.02 + 0.0037 * number for number in range(8)])
 async def test_after_a_kill_everything_that_was_handed_over_at_once_is_there_or_nothing_of_it(
-    path: Path, kill_at: int
+    path: Path, seconds: float
 ) -> None:
-    bot = process("count_until_killed(path)", path)
-    assert bot.stdout is not None
-    for number in range(kill_at):
-        assert bot.stdout.readline() == f"{number}\n"
-    bot.kill()
-    rest = bot.communicate()[0].split()
-    last = int(rest[-1]) if rest else kill_at - 1
-    assert bot.returncode == -signal.SIGKILL
+    bot = process(f"count_until_killed(path, {seconds})", path)
+    printed = bot.communicate(timeout=60)[0].split()
+    assert bot.returncode == -signal.SIGALRM
     again = restarted(path)
-    (found,) = (await again.get_conversations("order")).values()
+    (number,) = (await again.get_conversations("order")).values()
     # The last one may have been written, and not printed.
-    assert found in (last, last + 1)
-    data = {"number": found}
+    assert number in (len(printed), len(printed) + 1)
+    data = {"number": number}
     assert await again.get_user_data() == {1: data}
     assert await again.get_chat_data() == {1: data}
     assert await again.get_bot_data() == data
-    assert await again.get_callback_data() == ([(f"{found}", 0.0, {})], {})
+    assert await again.get_callback_data() == ([(f"{number}", 0.0, {})], {})
+
+
+@pytest.mark.parametrize("name", ["default", "eager"])
+async def test_what_is_handed_over_at_once_is_one_commit(path: Path, name: str) -> None:
+    if name == "eager":
+        factory = getattr(asyncio, "eager_task_factory", None) or pytest.skip("needs Python 3.12")
+        asyncio.get_running_loop().set_task_factory(factory)
+    persistence = AioKVPersistence(appending(path))
+    for number in range(2):
+        await hand_over(persistence, number)
+    # The first commit makes the file, the second one also deletes a keyboard. Of the changes that
+    # belong together, all but the last are marked with `&`.
+    changes = changes_in(path.with_name("state.json.journal"))
+    assert [change[0] == "&" for change in changes] == [True] * 5 + [False]
 
 
 async def test_what_could_not_be_written_is_written_with_the_next_change(path: Path) -> None:
