@@ -108,22 +108,21 @@ class Size:
         """
         key, expected = list(state.items())[-1]
         seconds = self.limits.process_seconds
-        memory: dict[str, list[float | None]] = {}
+        memory: dict[str, list[float]] = {contestant.name: [] for contestant in filled}
 
-        def subject(name: str, path: Path) -> Subject:
+        def subject(name: str, path: Path, held: list[float]) -> Subject:
             async def stretch(_calls: int) -> float:
                 arguments = name, path, key, expected
                 samples, in_time = await run_in_thread(open_and_get, *arguments, seconds=seconds)
                 if not in_time:
                     return seconds * 1e6
-                memory.setdefault(name, []).extend(samples[workloads.MEMORY])
+                held.extend(samples[workloads.MEMORY])
                 (microseconds,) = samples[workloads.OPEN]
                 return microseconds
 
             return Subject(name, stretch)
 
-        names = [contestant.name for contestant in filled]
-        subjects = [subject(name, self.path_of(name)) for name in names]
+        subjects = [subject(name, self.path_of(name), held) for name, held in memory.items()]
         cells = await self.take_turns(workloads.OPEN, subjects)
         cells += [
             Cell(workloads.MEMORY, self.keys, name, samples, unit="bytes")
@@ -131,7 +130,7 @@ class Size:
         ]
         one_line = self.directory / "one-line.json"
         write_json(one_line, state, indent=None)
-        subjects = [subject(name, one_line) for name in (AIOKV, FLOOR)]
+        subjects = [subject(name, one_line, []) for name in (AIOKV, FLOOR)]
         return cells + await self.take_turns(workloads.OPEN_ONE_LINE, subjects)
 
     async def measure_together(self, state: State, filled: Sequence[Contestant]) -> list[Cell]:

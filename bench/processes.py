@@ -34,6 +34,7 @@ from bench.children import (
 from bench.contestants import AIOKV, AIOKV_JOURNAL, SQLITE, contestant_named
 from bench.results import Cell
 from bench.state import NOW, bot_state, check, write_json
+from bench.stores import Store
 from bench.turns import Limits, Subject, report_progress, take_turns
 
 WRITERS = 4
@@ -79,10 +80,8 @@ async def several_writers(directory: Path, limits: Limits) -> list[Cell]:
     keys = list(bot_state(SETS_OF_ALL))
     values = count(NOW)
 
-    def subject(name: str) -> Subject:
-        path = directory / f"several-writers-{name}"
-        # It stays open, or SQLite would have to start with a new log in every stretch.
-        store = contestant_named(name).store(path)
+    def subject(name: str, store: Store) -> Subject:
+        path = path_of(name)
 
         async def stretch(_calls: int) -> float:
             changes = {key: next(values) for key in keys}
@@ -97,9 +96,19 @@ async def several_writers(directory: Path, limits: Limits) -> list[Cell]:
 
         return Subject(name, stretch)
 
-    subjects = [subject(name) for name in (AIOKV, AIOKV_JOURNAL, SQLITE)]
+    def path_of(name: str) -> Path:
+        return directory / f"several-writers-{name}"
+
+    # They stay open, or SQLite would have to start with a new log in every stretch.
+    names = (AIOKV, AIOKV_JOURNAL, SQLITE)
+    stores = {name: contestant_named(name).store(path_of(name)) for name in names}
+    subjects = [subject(name, store) for name, store in stores.items()]
     patient = replace(limits, cell_seconds=SECONDS_MAX)
-    return await take_turns(workloads.PROCESSES, 0, subjects, patient, limits.turns_of_slow_calls)
+    turns = limits.turns_of_slow_calls
+    cells = await take_turns(workloads.PROCESSES, 0, subjects, patient, turns)
+    for store in stores.values():
+        await store.close()
+    return cells
 
 
 def beside(operation: str, journal: str) -> str:
