@@ -15,12 +15,13 @@ import asyncio
 import contextlib
 import importlib
 import json
+import os
 import shelve
 import sqlite3
 import sys
 import tempfile
 import warnings
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Generator, Iterable, Iterator
 from pathlib import Path
 from typing import Any, Final
 
@@ -32,6 +33,9 @@ Entries = Iterator[tuple[str, Any]]
 USAGE: Final = 2
 DAMAGED: Final = 3
 SYSTEM: Final = 5
+
+SHELF_ENDINGS: Final = (".db", ".dat", ".dir", ".bak")
+"""What the files of a shelf may have behind its name."""
 
 TABLE: Final = "entries"
 """The table that an export creates."""
@@ -52,7 +56,10 @@ def main(words: list[str] | None = None) -> int:
         if options.direction == "read":
             _print(READERS[options.format](options))
         else:
-            WRITERS[options.format](options.path, _lines())
+            # Only this user may read what is written, as long as nobody says something else.
+            os.umask(0o077)
+            with _new_files(options.path):
+                WRITERS[options.format](options.path, _lines(options.entries))
     except ExchangeError as problem:
         print(problem, file=sys.stderr)
         return problem.status
@@ -74,6 +81,7 @@ def _parser() -> argparse.ArgumentParser:
     read.add_argument("path", type=Path)
     write = directions.add_parser("write")
     write.add_argument("format", choices=WRITERS)
+    write.add_argument("--entries", type=int, required=True)
     write.add_argument("path", type=Path)
     return parser
 
@@ -102,11 +110,31 @@ def _line(key: str, value: Any) -> bytes:
         return (json.dumps(entry) + "\n").encode()
 
 
-def _lines() -> Entries:
-    """The entries on standard input."""
+def _lines(count: int) -> Entries:
+    """The entries on standard input, of which there must be so many."""
+    found = 0
     for line in sys.stdin.buffer:
         entry = json.loads(line)
         yield entry["key"], entry["value"]
+        found += 1
+    if found != count:
+        raise ExchangeError(SYSTEM, f"expected {count} entries, got {found}")
+
+
+@contextlib.contextmanager
+def _new_files(path: Path) -> Generator[None, None, None]:
+    """Refuse to replace the files that a format may have, and remove them after a failure."""
+    files = [path, *(path.with_name(path.name + end) for end in SHELF_ENDINGS)]
+    for file in files:
+        if file.exists():
+            message = f"cannot write `{file}`: there is such a file already; choose another name"
+            raise ExchangeError(SYSTEM, message)
+    try:
+        yield
+    except BaseException:
+        for file in files:
+            file.unlink(missing_ok=True)
+        raise
 
 
 def _require(path: Path) -> None:
@@ -119,7 +147,7 @@ def _require(path: Path) -> None:
 
 def _read_shelve(options: argparse.Namespace) -> Entries:
     path = str(options.path)
-    if not any(Path(path + suffix).is_file() for suffix in ("", ".db", ".dat", ".dir")):
+    if not any(Path(path + ending).is_file() for ending in ("", *SHELF_ENDINGS)):
         raise ExchangeError(SYSTEM, f"cannot read `{path}`: there is no such file")
     try:
         shelf = shelve.open(path, flag="r")  # noqa: SIM115 - it is closed below
@@ -139,7 +167,6 @@ def _read_shelve(options: argparse.Namespace) -> Entries:
 
 
 def _write_shelve(path: Path, entries: Entries) -> None:
-    _refuse_existing(path, *(path.with_name(path.name + end) for end in (".db", ".dat", ".dir")))
     with shelve.open(str(path), flag="n") as shelf:
         for key, value in entries:
             try:
@@ -240,9 +267,6 @@ def _listed(names: Iterable[str]) -> str:
 
 
 def _write_sqlite(path: Path, entries: Entries) -> None:
-    _refuse_existing(path)
-    # Only this user until it is complete.
-    path.touch(0o600, exist_ok=False)
     try:
         with contextlib.closing(sqlite3.connect(path)) as connection, connection:
             connection.execute(
@@ -250,18 +274,8 @@ def _write_sqlite(path: Path, entries: Entries) -> None:
             )
             rows = ((key, json.dumps(value, ensure_ascii=False)) for key, value in entries)
             connection.executemany(f"INSERT INTO {TABLE} VALUES (?, ?)", rows)
-    except BaseException as error:
-        path.unlink()
-        if isinstance(error, UnicodeEncodeError | sqlite3.Error):
-            raise ExchangeError(SYSTEM, f"cannot write `{path}`: {error}") from None
-        raise
-
-
-def _refuse_existing(*paths: Path) -> None:
-    for path in paths:
-        if path.exists():
-            message = f"cannot write `{path}`: there is such a file already; choose another name"
-            raise ExchangeError(SYSTEM, message)
+    except (UnicodeEncodeError, sqlite3.Error) as error:
+        raise ExchangeError(SYSTEM, f"cannot write `{path}`: {error}") from None
 
 
 # --- python-telegram-bot ---

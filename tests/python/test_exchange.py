@@ -33,6 +33,10 @@ def entries(done: subprocess.CompletedProcess[bytes]) -> dict[str, Any]:
     return {line["key"]: line["value"] for line in lines}
 
 
+def write(kind: str, path: Path, values: dict[str, Any]) -> subprocess.CompletedProcess[bytes]:
+    return exchange("write", kind, f"--entries={len(values)}", path, given=lines(values))
+
+
 def lines(values: dict[str, Any]) -> bytes:
     found = [json.dumps({"key": key, "value": value}) + "\n" for key, value in values.items()]
     return "".join(found).encode()
@@ -49,7 +53,7 @@ def database(path: Path, *statements: str) -> Path:
 def test_what_was_written_is_read_again(tmp_path: Path, kind: str) -> None:
     values = {key: value for key, value in VALUES.items() if key != "odd" or kind == "shelve"}
     target = tmp_path / "target"
-    assert exchange("write", kind, target, given=lines(values)).returncode == 0
+    assert write(kind, target, values).returncode == 0
     assert entries(exchange("read", kind, target)) == values
 
 
@@ -57,7 +61,7 @@ def test_what_was_written_is_read_again(tmp_path: Path, kind: str) -> None:
 def test_what_is_there_is_not_replaced(tmp_path: Path, kind: str) -> None:
     target = tmp_path / "target"
     target.write_text("mine")
-    done = exchange("write", kind, target, given=lines(VALUES))
+    done = write(kind, target, VALUES)
     assert done.returncode == 5 and b"already" in done.stderr
     assert target.read_text() == "mine"
 
@@ -149,7 +153,80 @@ def test_an_import_writes_nothing_to_the_database(tmp_path: Path) -> None:
     assert [it.name for it in tmp_path.iterdir()] == ["bot.sqlite"]
 
 
-def test_nobody_else_can_read_a_database_that_was_written(tmp_path: Path) -> None:
-    target = tmp_path / "target"
-    assert exchange("write", "sqlite", target, given=lines({"a": 1})).returncode == 0
-    assert target.stat().st_mode & 0o777 == 0o600
+@pytest.mark.parametrize("kind", ["shelve", "sqlite"])
+def test_nobody_else_can_read_what_was_written(tmp_path: Path, kind: str) -> None:
+    assert write(kind, tmp_path / "target", {"a": 1}).returncode == 0
+    assert {path.stat().st_mode & 0o077 for path in tmp_path.iterdir()} == {0}
+
+
+@pytest.mark.parametrize("kind", ["shelve", "sqlite"])
+def test_half_of_an_export_is_removed(tmp_path: Path, kind: str) -> None:
+    done = exchange("write", kind, "--entries=2", tmp_path / "target", given=lines({"a": 1}))
+    assert done.returncode == 5 and b"expected 2 entries, got 1" in done.stderr
+    assert list(tmp_path.iterdir()) == []
+
+
+# --- with the command ---
+
+
+def command(*words: str | Path) -> subprocess.CompletedProcess[str]:
+    words = (sys.executable, "-m", "aiokv", *words)
+    return subprocess.run(words, capture_output=True, text=True, check=False)
+
+
+class Mark:
+    """Creates a file when it is unpickled."""
+
+    def __init__(self, path: Path) -> None:
+        self.path = path
+
+    def __reduce__(self) -> tuple[Any, ...]:
+        return Path.touch, (self.path,)
+
+
+def test_a_shelf_becomes_a_store(tmp_path: Path) -> None:
+    path, store = tmp_path / "shelf", tmp_path / "state.json"
+    with shelve.open(str(path)) as shelf:
+        shelf.update(VALUES)
+    done = command("import", store, path, "--format", "shelve", "--unsafe-pickle")
+    assert (done.returncode, done.stderr) == (0, "")
+    assert json.loads(done.stdout) == {"imported": 4, "kept": 0}
+    assert json.loads(store.read_bytes()) == VALUES
+    assert "Zoë 😀" in store.read_text()
+
+
+def test_nothing_is_imported_if_one_value_is_not_json(tmp_path: Path) -> None:
+    path, store = tmp_path / "shelf", tmp_path / "state.json"
+    store.write_text('{"a": 1}')
+    with shelve.open(str(path)) as shelf:
+        shelf["b"] = 2
+        shelf["c"] = [{3}]
+    done = command("import", store, path, "--format", "shelve", "--unsafe-pickle")
+    assert done.returncode == 3
+    assert done.stderr.startswith(
+        "aiokv: nothing was imported: the value of 'c' cannot be stored: $[0]"
+    )
+    assert store.read_text() == '{"a": 1}'
+
+
+def test_no_code_of_a_pickle_runs_unless_the_user_says_so(tmp_path: Path) -> None:
+    path, store, mark = tmp_path / "shelf", tmp_path / "state.json", tmp_path / "mark"
+    with shelve.open(str(path)) as shelf:
+        shelf["a"] = Mark(mark)
+    words = ("import", store, path, "--format", "shelve")
+    assert command(*words).returncode == 2
+    assert not mark.exists()
+    assert command(*words, "--unsafe-pickle").returncode == 0
+    assert mark.exists()
+
+
+def test_a_store_becomes_a_database_and_a_store_again(tmp_path: Path) -> None:
+    store, again, target = tmp_path / "state.json", tmp_path / "again.json", tmp_path / "bot.sqlite"
+    values = {key: value for key, value in VALUES.items() if key != "odd"}
+    store.write_text(json.dumps(values))
+    assert command("export", store, target).returncode == 0
+    with closing(sqlite3.connect(target)) as connection:
+        rows = connection.execute("SELECT value FROM entries WHERE key = 'last_command'")
+        assert rows.fetchall() == [('"ping"',)]
+    assert command("import", again, target).returncode == 0
+    assert json.loads(again.read_bytes()) == values

@@ -97,7 +97,7 @@ fn after_mistake(console: &Console, mistake: Failure) -> Outcome<Step> {
     if !console.can_ask() {
         return Err(mistake);
     }
-    mistake.message.iter().for_each(tell);
+    mistake.tell();
     match console.choose("What now? (e)dit again, give up and e(x)it", "ex")? {
         'e' => Ok(Step::EditAgain),
         _ => Ok(Step::GiveUp),

@@ -76,8 +76,15 @@ impl Export {
             return Err(Failure::new(Status::Usage, message));
         }
         let progress = Progress::new("exporting", Some(snapshot.len() as u64));
-        let words: Vec<OsString> =
-            vec!["write".into(), format.into(), "--".into(), self.target.clone().into()];
+        // How many, so that the end of this process is not taken for that of the entries.
+        let count = format!("--entries={}", snapshot.len());
+        let words: Vec<OsString> = vec![
+            "write".into(),
+            format.into(),
+            count.into(),
+            "--".into(),
+            self.target.clone().into(),
+        ];
         let mut python = Python::start(words)?;
         let mut input = BufWriter::new(python.input());
         let mut entries = snapshot.iter();
