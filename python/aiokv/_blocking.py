@@ -19,10 +19,10 @@ from collections.abc import (
     ValuesView,
 )
 from contextlib import AbstractAsyncContextManager, AbstractContextManager
-from types import TracebackType
-from typing import TYPE_CHECKING, Any, Generic, Literal, NoReturn, TypeVar, overload
+from typing import TYPE_CHECKING, Any, Generic, TypeVar, overload
 
 from aiokv._aiokv import Pending, Store
+from aiokv._base import Base
 from aiokv._change import Changes
 from aiokv._store import AioKV
 from aiokv._values import JSON, MISSING, NOW
@@ -36,7 +36,7 @@ if TYPE_CHECKING:
 _T = TypeVar("_T")
 
 
-class KV(MutableMapping[str, Any]):
+class KV(Base, MutableMapping[str, Any]):
     """A key-value store in one JSON file, for code without an event loop.
 
     It is the same store as ``AioKV``, with the same options, operations and errors, without
@@ -48,27 +48,13 @@ class KV(MutableMapping[str, Any]):
     event loop a write raises RuntimeError, because the loop would stand still.
     """
 
-    __slots__ = ("__weakref__", "_get", "_kv", "_store")
+    __slots__ = ("_kv",)
 
-    def __init__(
-        self,
-        path: str | os.PathLike[str],
-        *,
-        fsync: bool = True,
-        lock_timeout: float = 10.0,
-        journal: Literal["auto", "always", "never"] = "auto",
-        journal_threshold: int = 65536,
-        checkpoint_pace: int = 65536,
-        default: Callable[[Any], Any] | None = None,
-        object_hook: Callable[[dict[str, Any]], Any] | None = None,
-    ) -> None:
-        options = fsync, lock_timeout, journal, journal_threshold, checkpoint_pace
-        store = Store(path, *options, default, object_hook, True)
-        self._use(object.__new__(AioKV)._use(store, Changes(), is_blocking=True))
+    _blocks = True
 
-    def _use(self, kv: AioKV) -> Self:
-        self._kv, self._store, self._get = kv, kv._store, kv._get
-        return self
+    def _use(self, store: Store, changes: Changes) -> Self:
+        self._kv = object.__new__(_BlockingAioKV)._use(store, changes)
+        return super()._use(store, changes)
 
     # --- a mapping ---
 
@@ -223,10 +209,7 @@ class KV(MutableMapping[str, Any]):
 
     def namespace(self, *parts: str | int) -> Self:
         """See ``AioKV.namespace``."""
-        below = object.__new__(type(self))
-        if hasattr(self, "__dict__"):
-            vars(below).update(vars(self))
-        return below._use(self._kv.namespace(*parts))
+        return self._below(parts)
 
     def watch(self, prefix: str = "") -> WatchedChanges:
         """See ``AioKV.watch``: ``for change in kv.watch():``."""
@@ -243,28 +226,16 @@ class KV(MutableMapping[str, Any]):
     def __enter__(self) -> Self:
         return self
 
-    def __exit__(
-        self,
-        kind: type[BaseException] | None,
-        error: BaseException | None,
-        traceback: TracebackType | None,
-    ) -> None:
+    def __exit__(self, *error: object) -> None:
         self.close()
 
-    def __copy__(self) -> Self:
-        return self
 
-    def __deepcopy__(self, memo: dict[int, Any]) -> Self:
-        return self
+class _BlockingAioKV(AioKV):
+    """The operations of a ``KV`` as coroutines, which wait for the engine and for nothing else."""
 
-    def __reduce__(self) -> NoReturn:
-        raise TypeError(
-            f"cannot pickle {self!r}: send its path, and create a KV of that path where it "
-            "arrives; both work on the same file"
-        )
+    __slots__ = ()
 
-    def __repr__(self) -> str:
-        return repr(self._kv).replace("AioKV(", "KV(", 1)
+    _blocks = True
 
 
 class WatchedChanges:
@@ -292,12 +263,7 @@ class WatchedChanges:
         _run(self._watch.__aenter__())
         return self
 
-    def __exit__(
-        self,
-        kind: type[BaseException] | None,
-        error: BaseException | None,
-        traceback: TracebackType | None,
-    ) -> None:
+    def __exit__(self, *error: object) -> None:
         _run(self._watch.aclose())
 
 
@@ -311,13 +277,8 @@ class _Edit(AbstractContextManager[_T], Generic[_T]):
         _refuse_running_loop("edit")
         return _run(self._edit.__aenter__())
 
-    def __exit__(
-        self,
-        kind: type[BaseException] | None,
-        error: BaseException | None,
-        traceback: TracebackType | None,
-    ) -> bool | None:
-        return _run(self._edit.__aexit__(kind, error, traceback))
+    def __exit__(self, *error: Any) -> bool | None:
+        return _run(self._edit.__aexit__(*error))
 
 
 def _write(operation: str, coroutine: Coroutine[Any, Any, _T]) -> _T:

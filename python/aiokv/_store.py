@@ -1,23 +1,23 @@
-"""The class that people import. What it does is in the native module; this is its interface."""
+"""The operations, for code with an event loop. What they do is in the native module."""
 
 from __future__ import annotations
 
 import asyncio
 import logging
-import os
 import time
 from collections.abc import AsyncIterator, Callable, Iterable, Mapping
 from contextlib import AbstractAsyncContextManager
-from typing import TYPE_CHECKING, Any, Literal, NoReturn, TypeVar, overload
+from typing import TYPE_CHECKING, Any, TypeVar, overload
 
 from aiokv import _change, _locks, _transaction
-from aiokv._aiokv import Found, Pending, Store, log_to_python
+from aiokv._aiokv import Found, Pending
+from aiokv._base import Base
 from aiokv._values import JSON, MISSING, NOW, require_number, require_seconds
 from aiokv._watch import Watch
 
 if TYPE_CHECKING:
+    import os
     from collections.abc import Awaitable
-    from types import TracebackType
 
     from typing_extensions import Self
 
@@ -34,10 +34,8 @@ _T = TypeVar("_T")
 
 _logger = logging.getLogger("aiokv")
 
-log_to_python()
 
-
-class AioKV(Mistakes):
+class AioKV(Mistakes, Base):
     """A key-value store in one JSON file.
 
     ``path`` is the file. Creating a store touches no file: a missing file is an empty store, and
@@ -74,27 +72,7 @@ class AioKV(Mistakes):
     read and returns what it stands for.
     """
 
-    __slots__ = ("__weakref__", "_changes", "_get", "_is_blocking", "_store")
-
-    def __init__(
-        self,
-        path: str | os.PathLike[str],
-        *,
-        fsync: bool = True,
-        lock_timeout: float = 10.0,
-        journal: Literal["auto", "always", "never"] = "auto",
-        journal_threshold: int = 65536,
-        checkpoint_pace: int = 65536,
-        default: Callable[[Any], Any] | None = None,
-        object_hook: Callable[[dict[str, Any]], Any] | None = None,
-    ) -> None:
-        options = fsync, lock_timeout, journal, journal_threshold, checkpoint_pace
-        self._use(Store(path, *options, default, object_hook, False), _change.Changes())
-
-    def _use(self, store: Store, changes: _change.Changes, *, is_blocking: bool = False) -> Self:
-        self._store, self._get = store, store.get
-        self._changes, self._is_blocking = changes, is_blocking
-        return self
+    __slots__ = ()
 
     # --- what a dict has ---
 
@@ -308,7 +286,7 @@ class AioKV(Mistakes):
         """
         lock = self._lock(None)
         return await _transaction.transact(
-            self._store, self._changes, function, lock, may_await=not self._is_blocking
+            self._store, self._changes, function, lock, may_await=not self._blocks
         )
 
     # --- by prefix ---
@@ -358,22 +336,7 @@ class AioKV(Mistakes):
         It is of the same class, shares everything else with this store, and costs nothing.
         ``namespace("guild", 12)`` has nothing in common with ``namespace("guild", 123)``.
         """
-        store = self._store
-        for part in parts:
-            if isinstance(part, bool) or not isinstance(part, (str, int)):
-                raise TypeError(
-                    f"a part of a namespace is a str or an int, not {type(part).__name__}"
-                )
-            name = str(int(part)) if isinstance(part, int) else part
-            if not name or ":" in name:
-                raise ValueError(
-                    f"a part of a namespace is not empty and has no colon, unlike {part!r}; give "
-                    "the parts one by one"
-                )
-            store = store.namespace(name)
-        below = object.__new__(type(self))
-        vars(below).update(vars(self)) if hasattr(self, "__dict__") else None
-        return below._use(store, self._changes, is_blocking=self._is_blocking)
+        return self._below(parts)
 
     def watch(self, prefix: str = "") -> Watch:
         """Tell changes: ``async for change in kv.watch():`` with ``key``, ``old`` and ``new``.
@@ -383,7 +346,7 @@ class AioKV(Mistakes):
         of each key. Raises what ``get`` raises while the store cannot be read, and may then be
         asked again.
         """
-        return Watch(self._store, prefix, is_blocking=self._is_blocking)
+        return Watch(self._store, prefix, is_blocking=self._blocks)
 
     async def backup(self, path: str | os.PathLike[str]) -> None:
         """Write a copy of the store at one moment to another file, complete and durable.
@@ -409,33 +372,12 @@ class AioKV(Mistakes):
     async def __aenter__(self) -> Self:
         return self
 
-    async def __aexit__(
-        self,
-        kind: type[BaseException] | None,
-        error: BaseException | None,
-        traceback: TracebackType | None,
-    ) -> None:
+    async def __aexit__(self, *error: object) -> None:
         await self.close()
-
-    def __copy__(self) -> Self:
-        return self
-
-    def __deepcopy__(self, memo: dict[int, Any]) -> Self:
-        return self
-
-    def __reduce__(self) -> NoReturn:
-        raise TypeError(
-            f"cannot pickle {self!r}: send its path, and create an AioKV of that path where it "
-            "arrives; both work on the same file"
-        )
-
-    def __repr__(self) -> str:
-        below = ", ".join(map(repr, self._store.prefix.split(":")[:-1]))
-        return f"AioKV({self._store.path!r})" + (f".namespace({below})" if below else "")
 
     def _lock(self, name: str | None) -> AbstractAsyncContextManager[None]:
         """Return the lock of a key, or, without a name, of all transactions."""
-        lock = _locks.locked_among_threads if self._is_blocking else _locks.locked_in_loop
+        lock = _locks.locked_among_threads if self._blocks else _locks.locked_in_loop
         return lock((self._store.path, name))
 
 

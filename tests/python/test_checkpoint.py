@@ -9,12 +9,32 @@ from aiokv import AioKV
 from helpers import appending, changes_in, checkpoints_held_up, names_in, run_program, until
 
 
+async def change_twice(kv: AioKV) -> None:
+    """Leaves a journal behind, because the first change of a store makes the file."""
+    await kv.set("a", 1)
+    await kv.set("a", 2)
+
+
+async def changes_until_the_file_changes(kv: AioKV, path: Path) -> int:
+    """Sets `changes` to 1, 2, 3 and so on, and returns the last one."""
+    before = path.read_bytes()
+    changes = 0
+
+    async def change() -> None:
+        nonlocal changes
+        while path.read_bytes() == before:
+            changes += 1
+            await kv.set("changes", changes)
+
+    await asyncio.wait_for(change(), 30)
+    return changes
+
+
 async def test_a_small_file_is_up_to_date_about_a_second_after_a_change(
     path: Path, journal: Path
 ) -> None:
     kv = AioKV(path, journal="always")
-    await kv.set("a", 1)
-    await kv.set("a", 2)
+    await change_twice(kv)
     await until(lambda: not journal.exists(), 4)
     assert json.loads(path.read_bytes()) == {"a": 2}
 
@@ -23,15 +43,7 @@ async def test_the_file_is_brought_up_to_date_while_changes_go_on(path: Path) ->
     path.write_text("{}")
     # With this threshold, the journal does not outgrow the file.
     kv = AioKV(path, journal="always", journal_threshold=1 << 30)
-    changes = 0
-
-    async def change_until_the_file_changed() -> None:
-        nonlocal changes
-        while path.read_text() == "{}":
-            changes += 1
-            await kv.set("changes", changes)
-
-    await asyncio.wait_for(change_until_the_file_changed(), 30)
+    changes = await changes_until_the_file_changes(kv, path)
     assert 1 <= json.loads(path.read_bytes())["changes"] <= changes
 
 
@@ -65,8 +77,7 @@ async def test_a_store_that_is_dropped_leaves_the_file_up_to_date(
     path: Path, journal: Path
 ) -> None:
     kv = AioKV(path, journal="always")
-    await kv.set("a", 1)
-    await kv.set("a", 2)
+    await change_twice(kv)
     del kv
     await until(lambda: not journal.exists(), 10)
     assert json.loads(path.read_bytes()) == {"a": 2}
@@ -116,15 +127,7 @@ async def test_a_journal_that_outgrew_the_file_does_not_wait_for_the_pace(
 ) -> None:
     path.write_text("{}")
     kv = AioKV(path, journal="always", journal_threshold=4096, checkpoint_pace=0)
-    changes = 0
-
-    async def change_until_the_file_changed() -> None:
-        nonlocal changes
-        while path.read_text() == "{}":
-            changes += 1
-            await kv.set("changes", changes)
-
-    await asyncio.wait_for(change_until_the_file_changed(), 30)
+    changes = await changes_until_the_file_changes(kv, path)
     await kv.close()
     assert json.loads(path.read_bytes()) == {"changes": changes}
     assert not journal.exists()
