@@ -1,5 +1,6 @@
 //! The command beside a program that uses the store all the time.
 
+use std::fs;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::thread;
 
@@ -70,4 +71,30 @@ fn clear_beside_a_program_leaves_a_store_that_goes_on() {
     });
     expect(fixture.run("get", &["a"]), |it| it.status == Some(1));
     expect(fixture.run("check", &[]), |it| it.status == Some(0));
+}
+
+#[test]
+fn edit_import_and_recover_work_beside_a_program_and_no_change_is_lost() {
+    for journal in [Journal::Always, Journal::Never] {
+        let fixture = Fixture::with_file("{\"text\": \"ping\"}");
+        let beside = |name: &str| fixture.path().with_file_name(name);
+        fs::write(beside("more.jsonl"), "{\"key\": \"a\", \"value\": 1}\n").expect("a new file");
+        let counted = while_counting(&fixture, journal, || {
+            let mut edit = fixture.command("edit", &[]);
+            edit.env("VISUAL", "sed -i s/ping/pong/");
+            let edited = edit.output().expect("the binary starts").into();
+            expect(edited, |it| it.is_success_with("{\"added\":0,\"changed\":1,\"deleted\":0}\n"));
+            expect(fixture.run("import", &["more.jsonl"]), |it| it.status == Some(0));
+            for name in ["saved.json", "all.json", "all.jsonl"] {
+                let verb = if name == "saved.json" { "recover" } else { "export" };
+                expect(fixture.run(verb, &[name]), |it| it.status == Some(0));
+                let content = fs::read_to_string(beside(name)).expect("it was written");
+                assert!(content.contains("pong") && content.contains("counted"), "{content}");
+            }
+        });
+        let expected = format!("{counted}\n");
+        expect(fixture.run("get", &["counted"]), |it| it.is_success_with(&expected));
+        expect(fixture.run("get", &["text", "--raw"]), |it| it.is_success_with("pong\n"));
+        expect(fixture.run("get", &["a"]), |it| it.is_success_with("1\n"));
+    }
 }

@@ -111,11 +111,12 @@ fn a_key_that_both_changed_to_the_same_is_no_conflict() {
 #[test]
 fn in_a_pipe_nothing_happens_if_a_program_changed_the_same_key() {
     let fixture = Fixture::with_file(THREE_ENTRIES);
-    let editor = sed("s/[123]/9/", "$AIOKV set state.json a 10");
+    let editor = sed("s/[123]/9/", "$AIOKV set state.json a 10; $AIOKV delete state.json c >seen");
     let outcome = run(&fixture, &editor, &[]);
-    assert!(outcome.is_failure_with(IMPOSSIBLE, &["nothing was changed", "`a`"]), "{outcome:#?}");
+    let words = ["nothing was changed", "what you changed: `a`, `c`"];
+    assert!(outcome.is_failure_with(IMPOSSIBLE, &words), "{outcome:#?}");
     assert_eq!(kept(&outcome), "{\n  \"a\": 9,\n  \"b\": 9,\n  \"c\": 9\n}\n");
-    assert_eq!(fixture.content(), THREE_ENTRIES.replace("\"a\": 1", "\"a\": 10"));
+    assert_eq!(fixture.content(), "{\n  \"a\": 10,\n  \"b\": 2\n}\n");
 }
 
 #[test]
@@ -244,4 +245,18 @@ fn at_a_terminal_the_person_decides_whose_change_counts() {
         assert_eq!(fixture.content(), expected, "after the answer {answer}");
         assert_eq!(left(&fixture), 0);
     }
+}
+
+/// A program that goes on changing the same key must not make the person decide for ever.
+#[test]
+fn at_a_terminal_a_decision_counts_whatever_a_program_does_meanwhile() {
+    let fixture = Fixture::with_file(THREE_ENTRIES);
+    let editor = sed("s/[12]/9/", "$AIOKV set state.json a 10");
+    let mut person = at_terminal(&fixture, &editor);
+    person.exp_string("store   10").expect("a conflict");
+    expect(fixture.run("set", &["a", "11"]), Outcome::is_silent_success);
+    person.send_line("y").expect("it listens");
+    person.exp_string("2 changed in `state.json`").expect("it is done");
+    person.exp_eof().expect("it ends");
+    assert_eq!(fixture.content(), "{\n  \"a\": 9,\n  \"b\": 9,\n  \"c\": 3\n}\n");
 }

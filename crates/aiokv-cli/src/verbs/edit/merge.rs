@@ -10,6 +10,8 @@ use aiokv::binding::{
     Change as Write, Condition, Entry, Key, Snapshot, Write as Conditional, without_white_space,
 };
 
+use crate::console::text::{characters, harmless};
+
 /// What a person did to one key.
 #[derive(Debug, Clone)]
 pub(super) struct Change {
@@ -18,6 +20,13 @@ pub(super) struct Change {
     pub(super) base: Option<Entry>,
     /// What the person wants to be there; nothing if the key was deleted.
     pub(super) wanted: Option<Entry>,
+}
+
+/// Whose change of a key counts, by what the person decided.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Winner {
+    Person,
+    Store,
 }
 
 /// How many keys were changed.
@@ -64,12 +73,14 @@ impl Change {
         !is_same(now, self.base.as_ref()) && !is_same(now, self.wanted.as_ref())
     }
 
-    /// The change, if what is there is still `now`.
-    pub(super) fn given(&self, now: Option<&Entry>) -> Conditional {
-        let condition = match now {
-            Some(now) => Condition::Exactly(now.value_text().into()),
-            None => Condition::Absent,
-        };
+    /// The key as a person gets to see it.
+    pub(super) fn shown_key(&self) -> String {
+        let entry = self.wanted.as_ref().or(self.base.as_ref());
+        let entry = entry.expect("a change has something before it or after it");
+        harmless(&characters(entry.key_text())).into_owned()
+    }
+
+    fn write(&self, condition: Condition) -> Conditional {
         let change = match &self.wanted {
             Some(entry) => Write::Set(entry.clone()),
             None => Write::Delete(self.key.clone()),
@@ -78,16 +89,36 @@ impl Change {
     }
 }
 
-impl Tally {
-    /// Counts a change of what is there now.
-    pub(super) fn count(&mut self, now: Option<&Entry>, wanted: Option<&Entry>) {
-        match (now, wanted) {
-            (None, Some(_)) => self.added += 1,
-            (Some(_), Some(_)) => self.changed += 1,
-            (_, None) => self.deleted += 1,
+/// What makes the changes to what is there now, and how many keys that changes. It counts only if
+/// what is there is still that, but for keys about which the person decided.
+pub(super) fn writes<'change>(
+    changes: impl Iterator<Item = (&'change Change, Option<&'change Entry>)>,
+    decided: &HashMap<Key, Winner>,
+) -> (Vec<Conditional>, Tally) {
+    let mut tally = Tally::default();
+    let mut writes = Vec::new();
+    for (change, now) in changes {
+        let winner = decided.get(&change.key);
+        if winner == Some(&Winner::Store) || is_same(now, change.wanted.as_ref()) {
+            continue;
+        }
+        let condition = match (winner, now) {
+            // A program may change the key as often as it likes while the person decides.
+            (Some(_), _) => Condition::Anything,
+            (None, Some(now)) => Condition::Exactly(now.value_text().into()),
+            (None, None) => Condition::Absent,
+        };
+        writes.push(change.write(condition));
+        match (now, &change.wanted) {
+            (None, Some(_)) => tally.added += 1,
+            (Some(_), Some(_)) => tally.changed += 1,
+            (_, None) => tally.deleted += 1,
         }
     }
+    (writes, tally)
+}
 
+impl Tally {
     pub(super) fn in_words(self) -> String {
         let Self { added, changed, deleted } = self;
         let counts = [(added, "added"), (changed, "changed"), (deleted, "deleted")];

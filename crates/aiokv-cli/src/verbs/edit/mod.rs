@@ -4,12 +4,14 @@
 mod merge;
 mod working_copy;
 
+use std::collections::HashMap;
+
 use aiokv::binding::Entry;
 use clap::Args;
 
-use self::merge::{Change, Tally, changes};
+use self::merge::{Change, Tally, Winner, changes};
 use self::working_copy::WorkingCopy;
-use crate::console::text::{characters, harmless};
+use crate::console::text::harmless;
 use crate::console::{Console, tell};
 use crate::entries::read_object;
 use crate::outcome::{Failure, Outcome, Status};
@@ -106,67 +108,51 @@ fn after_mistake(console: &Console, mistake: Failure) -> Outcome<Step> {
 
 /// Makes the changes to what the store holds now, all or none.
 fn carry_over(store: &Store, console: &Console, changes: &[Change]) -> Outcome<Step> {
+    let mut decided = HashMap::new();
     loop {
-        let keys = changes.iter().map(|change| change.key.clone()).collect();
-        let found = store.read(keys)?;
-        let mut writes = Vec::new();
-        let mut tally = Tally::default();
-        for (change, now) in changes.iter().zip(&found) {
-            let now = now.as_ref();
-            if change.conflicts_with(now) {
-                match resolve(console, change, now)? {
-                    Resolution::Mine => {}
-                    Resolution::Theirs => continue,
-                    Resolution::Other(step) => return Ok(step),
-                }
-            }
-            if !merge::is_same(now, change.wanted.as_ref()) {
-                writes.push(change.given(now));
-                tally.count(now, change.wanted.as_ref());
-            }
+        let found = store.read(changes.iter().map(|change| change.key.clone()).collect())?;
+        let pairs = changes.iter().zip(found.iter().map(Option::as_ref));
+        let conflicts = Vec::from_iter(pairs.clone().filter(|(change, now)| {
+            !decided.contains_key(&change.key) && change.conflicts_with(*now)
+        }));
+        if !conflicts.is_empty() && !console.can_ask() {
+            let keys = conflicts.iter().map(|(change, _)| format!("`{}`", change.shown_key()));
+            let keys = Vec::from_iter(keys).join(", ");
+            let message = format!("a program changed meanwhile what you changed: {keys}");
+            return Err(Failure::new(Status::Impossible, message));
         }
-        if writes.is_empty() {
-            return Ok(Step::Done(tally));
+        for (change, now) in conflicts {
+            let winner = match ask(console, change, now)? {
+                'y' => Winner::Person,
+                's' => Winner::Store,
+                'e' => return Ok(Step::EditAgain),
+                _ => return Ok(Step::GiveUp),
+            };
+            decided.insert(change.key.clone(), winner);
         }
-        if store.write(writes)?.is_ok() {
+        let (writes, tally) = merge::writes(pairs, &decided);
+        if writes.is_empty() || store.write(writes)?.is_ok() {
             return Ok(Step::Done(tally));
         }
     }
-}
-
-/// Whose change of a key counts.
-enum Resolution {
-    Mine,
-    Theirs,
-    Other(Step),
 }
 
 /// Asks about a key that the person and a program changed.
-fn resolve(console: &Console, change: &Change, now: Option<&Entry>) -> Outcome<Resolution> {
-    let named = change.wanted.as_ref().or(change.base.as_ref()).expect("one of them is there");
-    let key = harmless(&characters(named.key_text())).into_owned();
-    if !console.can_ask() {
-        let message = format!("you and a program changed `{key}`");
-        return Err(Failure::new(Status::Impossible, message));
-    }
+fn ask(console: &Console, change: &Change, now: Option<&Entry>) -> Outcome<char> {
     let value = |entry: Option<&Entry>| match entry {
         Some(entry) => harmless(entry.value_text()).into_owned(),
         None => "(no such key)".to_owned(),
     };
     tell(format!(
-        "a program changed `{key}` meanwhile\n  it was  {}\n  yours   {}\n  store   {}",
+        "a program changed `{}` meanwhile\n  it was  {}\n  yours   {}\n  store   {}",
+        change.shown_key(),
         value(change.base.as_ref()),
         value(change.wanted.as_ref()),
         value(now)
     ));
     let question =
         "What now? Take (y)ours, keep that of the (s)tore, (e)dit again, give up and e(x)it";
-    Ok(match console.choose(question, "ysex")? {
-        'y' => Resolution::Mine,
-        's' => Resolution::Theirs,
-        'e' => Resolution::Other(Step::EditAgain),
-        _ => Resolution::Other(Step::GiveUp),
-    })
+    console.choose(question, "ysex")
 }
 
 /// Keeps the copy, and says where it is besides what went wrong.

@@ -1,7 +1,7 @@
 //! A bar for work that takes longer than a second, on a terminal only.
 
 use std::sync::mpsc::{self, RecvTimeoutError, Sender};
-use std::thread;
+use std::thread::{self, JoinHandle};
 use std::time::Duration;
 
 use indicatif::{ProgressBar, ProgressDrawTarget, ProgressStyle};
@@ -15,8 +15,9 @@ const PACE: Duration = Duration::from_millis(100);
 /// Dropping removes the bar.
 pub(super) struct Progress {
     bar: ProgressBar,
-    /// The thread that waits ends with it.
-    _ended: Sender<()>,
+    /// The thread that waits until the bar is shown, and what ends it. Nothing if there is none: then
+    /// there is no bar either.
+    waiting: Option<(Sender<()>, JoinHandle<()>)>,
 }
 
 impl Progress {
@@ -35,15 +36,14 @@ impl Progress {
         bar.set_message(what);
         let (ended, wait) = mpsc::channel();
         let shown = bar.clone();
-        // If there is no thread, there is no bar.
-        let _ = thread::Builder::new().spawn(move || {
+        let waiting = thread::Builder::new().spawn(move || {
             if wait.recv_timeout(PATIENCE) == Err(RecvTimeoutError::Timeout) {
                 // Draws on a terminal only.
                 shown.set_draw_target(ProgressDrawTarget::stderr());
                 shown.enable_steady_tick(PACE);
             }
         });
-        Self { bar, _ended: ended }
+        Self { bar, waiting: waiting.ok().map(|thread| (ended, thread)) }
     }
 
     /// One more step is done.
@@ -54,6 +54,11 @@ impl Progress {
 
 impl Drop for Progress {
     fn drop(&mut self) {
+        if let Some((ended, thread)) = self.waiting.take() {
+            drop(ended);
+            // Or it would show the bar after it was removed.
+            let _ = thread.join();
+        }
         self.bar.finish_and_clear();
     }
 }
