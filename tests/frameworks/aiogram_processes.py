@@ -7,7 +7,7 @@ import asyncio
 import multiprocessing
 import os
 from collections.abc import Callable, Coroutine, Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from itertools import count
 from multiprocessing.connection import Connection
 from multiprocessing.process import BaseProcess
@@ -73,12 +73,13 @@ async def hold_the_lock(bot: Bot) -> None:
 
 async def fork_inside_a_handler(bot: Bot) -> None:
     async with bot.isolation.lock(KEY):
-        child = os.fork()
-        if not child:
-            bot.test.recv()
+        if not os.fork():
+            # The child goes on until the test is over.
+            with suppress(EOFError):
+                bot.test.recv()
             os._exit(0)
-    bot.test.send("released")
-    os.waitpid(child, 0)
+        bot.test.send("forked")
+        await asyncio.Event().wait()
 
 
 def _run(program: Program, path: Path, name: str, test: "Connection[Any, Any]") -> None:

@@ -2,7 +2,9 @@
 
 import asyncio
 import json
+import threading
 from collections.abc import Callable, Coroutine
+from contextlib import AsyncExitStack
 from pathlib import Path
 from typing import Any
 
@@ -149,6 +151,13 @@ async def test_an_entry_that_is_no_conversation_is_named_and_stays(
         with pytest.raises(ValueError, match=f"'{NAME}' of '{path}' is no conversation"):
             await attempt()
     assert content(path) == {NAME: entry}
+
+
+async def test_a_state_is_a_text(state: FSMContext, path: Path) -> None:
+    await state.set_state("Form:name")
+    with pytest.raises(TypeError, match="not int"):
+        await state.set_state(5)  # type: ignore[arg-type]
+    assert content(path) == {NAME: {"state": "Form:name"}}
 
 
 async def test_closing_leaves_one_file_with_everything_and_the_storage_can_go_on(
@@ -309,22 +318,22 @@ def test_the_handlers_of_two_processes_take_turns(path: Path) -> None:
     assert sorted(photos) == sorted(f"{name} {number}" for name in "ab" for number in range(20))
 
 
-async def test_two_event_loops_take_turns(path: Path) -> None:
-    isolation = AioKVEventIsolation(AioKV(path))
-    has_it, may_end = asyncio.Event(), asyncio.Event()
-    loop = asyncio.get_running_loop()
+async def test_two_event_loops_take_turns(isolation: AioKVEventIsolation) -> None:
+    loop, is_held, may_end = asyncio.get_running_loop(), asyncio.Event(), threading.Event()
 
     async def hold() -> None:
         async with isolation.lock(KEY):
-            loop.call_soon_threadsafe(has_it.set)
-            await asyncio.wrap_future(asyncio.run_coroutine_threadsafe(may_end.wait(), loop))
+            loop.call_soon_threadsafe(is_held.set)
+            may_end.wait(60)
 
     holding = loop.run_in_executor(None, asyncio.run, hold())
-    await has_it.wait()
-    waiting = await start(lock(AioKVEventIsolation(AioKV(path))))
-    assert not waiting.done()
-    may_end.set()
-    await holding
+    await is_held.wait()
+    waiting = await start(lock(isolation))
+    try:
+        assert not waiting.done()
+    finally:
+        may_end.set()
+        await holding
     await asyncio.wait_for(waiting, 30)
 
 
@@ -339,12 +348,13 @@ async def test_a_killed_process_keeps_nobody_waiting(
     await asyncio.wait_for(locking, 30)
 
 
-async def test_a_child_process_keeps_nobody_waiting(
+async def test_a_child_of_a_killed_process_keeps_nobody_waiting(
     isolation: AioKVEventIsolation, path: Path
 ) -> None:
-    """It is forked inside a handler, so it has the open files of its parent."""
-    with process(fork_inside_a_handler, path) as (_, pipe):
-        assert pipe.recv() == "released"
+    """The child was forked inside a handler, so it has the open files of its parent."""
+    with process(fork_inside_a_handler, path) as (killed, pipe):
+        assert pipe.recv() == "forked"
+        killed.kill()
         await asyncio.wait_for(lock(isolation), 30)
         pipe.send("end")
 
@@ -386,14 +396,34 @@ async def test_closing_removes_the_file_of_the_locks_unless_one_is_held(
         assert locks.exists()
 
 
-async def test_a_lock_on_a_removed_file_keeps_others_out_all_the_same(path: Path) -> None:
-    """Its second user finds that it has no name any more, and takes the lock of the new file."""
-    first, second = (AioKVEventIsolation(AioKV(path)) for _ in range(2))
-    async with first.lock(KEY):
-        waiting = await start(lock(second))
-        path.with_name(".state.json.aiokv-locks").unlink()
+async def test_a_task_that_waited_for_a_removed_file_locks_the_new_one(
+    isolation: AioKVEventIsolation, path: Path
+) -> None:
+    """A bot that stops removes the file while another one waits for a lock of it."""
+    locks = path.with_name(".state.json.aiokv-locks")
+    with process(hold_the_lock, path) as (killed, pipe):
+        assert pipe.recv() == "locked"
+        waiting = await start(lock(isolation))
+        locks.unlink()
+        killed.kill()
     await asyncio.wait_for(waiting, 30)
-    assert path.with_name(".state.json.aiokv-locks").exists()
+    assert locks.exists()
+
+
+async def test_a_process_has_one_file_open_for_all_its_locks(
+    isolation: AioKVEventIsolation,
+) -> None:
+    """With a file for each lock, a thousand handlers at once reached the limit of open files."""
+    keys = [StorageKey(bot_id=42, chat_id=-7, user_id=number) for number in range(1000)]
+    async with AsyncExitStack() as stack:
+        for key in keys:
+            await stack.enter_async_context(isolation.lock(key))
+        assert open_files().count(".state.json.aiokv-locks") == 1
+    assert open_files().count(".state.json.aiokv-locks") == 0
+
+
+def open_files() -> list[str]:
+    return [file.resolve().name for file in Path("/proc/self/fd").iterdir()]
 
 
 async def test_every_path_of_a_store_has_the_same_locks(tmp_path: Path) -> None:

@@ -56,6 +56,8 @@ class AioKVStorage(BaseStorage):
     async def set_state(self, key: StorageKey, state: StateType = None) -> None:
         """Set the state of a conversation. None means that it has none."""
         text = state.state if isinstance(state, State) else state
+        if not isinstance(text, (str, type(None))):
+            raise TypeError(f"a state is a State, a str or None, not {type(text).__name__}")
 
         def change(conversation: _Conversation) -> None:
             conversation.state = text
