@@ -4,11 +4,12 @@ import asyncio
 import json
 import sys
 from pathlib import Path
+from threading import Thread
 from time import thread_time
 from typing import Any
 
 import pytest
-from aiokv import AioKV
+from aiokv import KV, AioKV
 from helpers import next_turn, run_program, start
 
 
@@ -46,27 +47,36 @@ def test_a_loaded_state_takes_at_most_three_fifths_of_what_json_takes(path: Path
 
 
 async def test_get_all_is_of_one_moment_while_changes_go_on(path: Path) -> None:
-    write_entries(path, 800_000)
-    expected = json.loads(path.read_bytes())
+    """Every 5,000th value waits, while it is built, until others have been changed."""
+    expected = {f"key {number}": {"number": number} for number in range(50_000)}
+    path.write_text(json.dumps(expected), encoding="ascii")
     first, *_, last = expected
-    kv = AioKV(path, fsync=False)
-    # The first change of a large file creates the journal, which takes a while.
-    await kv.set(first, expected[first])
-    reading = await start(kv.get_all())
     changes = 0
-    while not reading.done():
+
+    def change() -> None:
+        nonlocal changes
         changes += 1
-        await asyncio.gather(
-            kv.set(first, changes),
-            kv.set(f"new {changes}", changes),
-            kv.delete(f"user:{changes:08}:last_command"),
-            kv.set(last, changes),
-        )
-    everything = await reading
-    assert changes > 1, "nothing could be changed meanwhile"
+        store = KV(path, fsync=False)
+        store.set_many({first: changes, f"new {changes}": changes, last: changes})
+        store.delete(f"key {changes}")
+
+    def wait(value: dict[str, int]) -> dict[str, int]:
+        if value["number"] % 5_000 == 0:
+            changing = Thread(target=change)
+            changing.start()
+            changing.join()
+        return value
+
+    kv = AioKV(path, fsync=False, object_hook=wait)
+    everything = await kv.get_all()
+    assert changes == 10
     assert everything == expected
     assert list(everything) == list(expected)
-    assert await kv.get(first) == await kv.get(last) == changes
+    assert await kv.get_many([first, last, "new 1", "key 1"]) == {
+        first: changes,
+        last: changes,
+        "new 1": 1,
+    }
 
 
 SHORT = {f"key {number}": number for number in range(200_000)}
