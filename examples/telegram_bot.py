@@ -1,10 +1,6 @@
 """A Telegram bot that takes orders for pizza, and goes on in the middle of one after a restart.
 
-It is written for python-telegram-bot. The state of each conversation, what each user has ordered,
-and how often each size was sold are in ``pizza.json``:
-
-    pip install 'aiokv[telegram]'
-    TOKEN=123:abc python telegram_bot.py
+Start it with ``BOT_TOKEN=... python telegram_bot.py``, and write /order to it.
 """
 
 import os
@@ -26,6 +22,7 @@ from telegram.ext import (
 
 Context = ContextTypes.DEFAULT_TYPE
 Bot = Application[Any, Any, Any, Any, Any, Any]
+Builder = ApplicationBuilder[Any, Any, Any, Any, Any, Any]
 
 SIZE, TOPPINGS = range(2)
 
@@ -77,40 +74,39 @@ def user_data(context: Context) -> dict[Any, Any]:
 
 
 def text(update: Update) -> str:
-    assert update.message is not None and update.message.text is not None
-    return update.message.text
+    message = update.effective_message
+    assert message is not None and message.text is not None
+    return message.text
 
 
 async def reply(update: Update, answer: str) -> None:
-    assert update.message is not None
-    await update.message.reply_text(answer)
+    assert update.effective_message is not None
+    await update.effective_message.reply_text(answer)
 
 
-def set_up(builder: ApplicationBuilder[Any, Any, Any, Any, Any, Any], kv: AioKV) -> Bot:
+def new_application(builder: Builder, kv: AioKV) -> Bot:
     # At most five seconds of what was said are lost if the program is killed.
     application = builder.persistence(AioKVPersistence(kv, update_interval=5)).build()
     words = filters.TEXT & ~filters.COMMAND
-    application.add_handler(
-        ConversationHandler(
-            entry_points=[CommandHandler("order", order)],
-            states={
-                SIZE: [MessageHandler(filters.Regex(r"^\d{1,2}$"), size)],
-                TOPPINGS: [
-                    MessageHandler(filters.Regex("^done$"), done),
-                    MessageHandler(words, topping),
-                ],
-            },
-            fallbacks=[],
-            # These two make a conversation survive a restart.
-            name="order",
-            persistent=True,
-        )
+    conversation = ConversationHandler(
+        entry_points=[CommandHandler("order", order)],
+        states={
+            SIZE: [MessageHandler(filters.Regex(r"^\d{1,2}$"), size)],
+            TOPPINGS: [
+                MessageHandler(filters.Regex("^done$"), done),
+                MessageHandler(words, topping),
+            ],
+        },
+        fallbacks=[],
+        # These two make it survive a restart.
+        name="order",
+        persistent=True,
     )
-    application.add_handler(CommandHandler("orders", orders))
+    application.add_handlers([conversation, CommandHandler("orders", orders)])
     application.add_error_handler(problem)
     return application
 
 
 if __name__ == "__main__":
-    builder = ApplicationBuilder().token(os.environ["TOKEN"])
-    set_up(builder, AioKV("pizza.json")).run_polling()
+    builder = ApplicationBuilder().token(os.environ["BOT_TOKEN"])
+    new_application(builder, AioKV("bot.json")).run_polling()

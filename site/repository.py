@@ -11,7 +11,7 @@ from mkdocs.structure.files import File, Files
 
 ROOT = Path(__file__).parents[1]
 RUSTDOC = ROOT / "target" / "rustdoc" / "doc"
-TAKEN = ("*.md", "LICENSE-*", "docs/**/*.md", "docs/*.svg", "examples/*.py")
+TAKEN = ("*.md", "LICENSE-*", "docs/**/*.md", "docs/*.svg", "examples/*.py", "examples/*/src/*.rs")
 
 
 def on_files(files: Files, *, config: MkDocsConfig) -> None:

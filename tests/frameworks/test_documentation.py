@@ -18,6 +18,6 @@ def test_the_page_shows_the_bot_of_the_examples(name: str, code: str) -> None:
     assert code == (ROOT / "examples" / name).read_text()
 
 
-@pytest.mark.parametrize("adapter", ["aiogram", "key_value"])
+@pytest.mark.parametrize("adapter", ["aiogram", "key_value", "telegram"])
 def test_each_adapter_has_a_bot_on_the_page(adapter: str) -> None:
     assert f"{adapter}_bot.py" in dict(SHOWN)

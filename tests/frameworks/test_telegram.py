@@ -33,7 +33,9 @@ CALLBACK_DATA: tuple[Keyboards, dict[str, str]] = (
 
 
 def stored(path: Path) -> Any:
-    return json.loads(path.read_bytes())
+    """What the file holds for the bot."""
+    entries = json.loads(path.read_bytes())
+    return {key.removeprefix("telegram:"): value for key, value in entries.items()}
 
 
 def restarted(path: Path, **options: Any) -> AioKVPersistence[Any, Any, Any]:
@@ -97,12 +99,12 @@ async def test_every_user_chat_conversation_and_keyboard_has_a_readable_entry(
     await persistence.update_callback_data(([("ab", 5.0, {"cd": ("buy", 1)})], {"q": "ab"}))
     assert path.read_text() == (
         "{\n"
-        '  "user_data:12": {"visits": {"$26": 2}, "tags": {"$set": ["a", "b"]}},\n'
-        '  "chat_data:-100": {"at": {"$datetime": "2026-01-02T00:00:00+00:00"}},\n'
-        '  "bot_data": {"admins": [12]},\n'
-        '  "conversation:order:[-100, 12]": 1,\n'
-        '  "callback_data:keyboard:ab": [5.0, {"cd": {"$tuple": ["buy", 1]}}],\n'
-        '  "callback_data:query:q": "ab"\n'
+        '  "telegram:user_data:12": {"visits": {"$26": 2}, "tags": {"$set": ["a", "b"]}},\n'
+        '  "telegram:chat_data:-100": {"at": {"$datetime": "2026-01-02T00:00:00+00:00"}},\n'
+        '  "telegram:bot_data": {"admins": [12]},\n'
+        '  "telegram:conversation:order:[-100, 12]": 1,\n'
+        '  "telegram:callback_data:keyboard:ab": [5.0, {"cd": {"$tuple": ["buy", 1]}}],\n'
+        '  "telegram:callback_data:query:q": "ab"\n'
         "}\n"
     )
 
@@ -156,14 +158,17 @@ async def test_the_conversations_of_one_handler_are_not_those_of_another(
         assert await persistence.get_conversations(name) == {(1, 1): name}
 
 
-async def test_a_namespace_keeps_it_apart_from_what_else_is_in_the_file(
-    kv: AioKV, path: Path
-) -> None:
+async def test_other_things_in_the_file_and_other_bots_do_not_matter(kv: AioKV, path: Path) -> None:
     await kv.set("user_data:1", "mine")
-    persistence = AioKVPersistence(kv.namespace("bot"))
-    await persistence.update_user_data(1, {"a": 1})
-    assert stored(path) == {"user_data:1": "mine", "bot:user_data:1": {"a": 1}}
-    assert await persistence.get_user_data() == {1: {"a": 1}}
+    first, second = AioKVPersistence(kv), AioKVPersistence(kv.namespace("second"))
+    await first.update_user_data(1, {"a": 1})
+    await second.update_user_data(1, {"a": 2})
+    assert json.loads(path.read_bytes()) == {
+        "user_data:1": "mine",
+        "telegram:user_data:1": {"a": 1},
+        "second:telegram:user_data:1": {"a": 2},
+    }
+    assert await first.get_user_data() == {1: {"a": 1}}
 
 
 def test_a_path_is_no_store() -> None:
@@ -521,7 +526,7 @@ async def test_a_plain_type_comes_back(path: Path) -> None:
 async def test_an_attribute_that_is_new_in_the_class_has_its_first_value(
     kv: AioKV, path: Path
 ) -> None:
-    await kv.set("bot_data", {})
+    await kv.set("telegram:bot_data", {})
     found = await restarted(path, context_types=context_types(Profile)).get_bot_data()
     assert found == Profile(set())
 
@@ -577,7 +582,7 @@ async def test_hooks_convert_classes_inside_the_data(kv: AioKV, path: Path) -> N
 @pytest.mark.parametrize(
     ("key", "value", "message"),
     [
-        ("user_data:ada", {}, "'user_data:ada' has no ID behind the colon"),
+        ("user_data:ada", {}, "'telegram:user_data:ada' is the key of no user_data"),
         ("user_data:1", {"a": {"$tuple": 5}}, r'user_data\[1\]\["a"\]: 5 stands for no tuple'),
         ("conversation:order:1,", 1, "'1,' stands for no key"),
         ("conversation:order:[1]", {"$set": 1}, r'conversations\["order"\]\[\(1,\)\]: 1 stands'),
@@ -587,7 +592,7 @@ async def test_hooks_convert_classes_inside_the_data(kv: AioKV, path: Path) -> N
 async def test_an_entry_that_was_edited_into_nonsense_is_named(
     kv: AioKV, key: str, value: Any, message: str
 ) -> None:
-    await kv.set(key, value)
+    await kv.set(f"telegram:{key}", value)
     persistence = AioKVPersistence(kv)
     with pytest.raises(ValueError, match=message):
         await persistence.get_user_data()
@@ -596,6 +601,6 @@ async def test_an_entry_that_was_edited_into_nonsense_is_named(
 
 
 async def test_data_that_make_no_instance_of_the_class_are_named(kv: AioKV, path: Path) -> None:
-    await kv.set("bot_data", {"name": 1})
+    await kv.set("telegram:bot_data", {"name": 1})
     with pytest.raises(ValueError, match="bot_data: what is stored makes no Slotted"):
         await restarted(path, context_types=context_types(Slotted)).get_bot_data()

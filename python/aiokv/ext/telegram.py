@@ -6,8 +6,6 @@ its own. What the application hands over at once is written at once: all of it o
 
 It gives the application what is stored when that starts. It does not tell it of changes that others
 make later, and what the application hands over replaces them.
-
-It needs python-telegram-bot: ``pip install 'aiokv[telegram]'``.
 """
 
 from __future__ import annotations
@@ -31,13 +29,16 @@ from aiokv.ext._encoding import (
 
 try:
     from telegram.ext import BasePersistence, ContextTypes, PersistenceInput
-except ModuleNotFoundError as error:
+except ImportError as error:
     raise ImportError(
-        "aiokv.ext.telegram needs python-telegram-bot: pip install 'aiokv[telegram]'"
+        "aiokv.ext.telegram needs python-telegram-bot: install aiokv with its extra, "
+        "`aiokv[telegram]`"
     ) from error
 
 if TYPE_CHECKING:
     from aiokv import Transaction
+
+__all__ = ["AioKVPersistence"]
 
 _UD = TypeVar("_UD")
 _CD = TypeVar("_CD")
@@ -51,8 +52,8 @@ _GONE: Final[Any] = object()
 class AioKVPersistence(BasePersistence[_UD, _CD, _BD]):
     """Keeps what a bot of python-telegram-bot knows in a store.
 
-    ``AioKVPersistence(AioKV("bot.json"))`` goes to ``ApplicationBuilder.persistence``. Give it a
-    namespace, as in ``AioKV("state.json").namespace("bot")``, if the store holds other things too.
+    ``AioKVPersistence(AioKV("bot.json"))`` goes to ``ApplicationBuilder.persistence``. Its keys
+    start with ``telegram:``, so the store may hold other things too.
 
     All of it may hold what JSON has, and tuples, sets, frozensets, bytes, datetimes, dates, times,
     timedeltas, defaultdicts of a built-in type, and dicts with keys of these types. They come back
@@ -131,7 +132,8 @@ class AioKVPersistence(BasePersistence[_UD, _CD, _BD]):
         self.context_types: ContextTypes[Any, _UD, _CD, _BD] = cast(
             "ContextTypes[Any, _UD, _CD, _BD]", context_types or ContextTypes()
         )
-        self._kv, self._default, self._object_hook = kv, default, object_hook
+        self._kv = kv.namespace("telegram")
+        self._default, self._object_hook = default, object_hook
         # What is to be written: JSON by the key in the store.
         self._pending: dict[str, Any] = {}
         self._saving: asyncio.Future[None] | None = None
@@ -304,7 +306,7 @@ class AioKVPersistence(BasePersistence[_UD, _CD, _BD]):
             try:
                 number = int(key.removeprefix(prefix))
             except ValueError:
-                raise ValueError(f"the key {key!r} has no ID behind the colon: delete it") from None
+                raise ValueError(f"'telegram:{key}' is the key of no {kind}: delete it") from None
             data[number] = self._decode_data(kind, f"{kind}[{number}]", stored)
         return data
 
