@@ -22,6 +22,7 @@ __all__ = [
 ]
 
 MAX_DEPTH: Final[int]
+"""How many lists and dicts a value may have inside of each other."""
 __version__: Final[str]
 
 class Pending(Exception):  # noqa: N818 - see the native module

@@ -19,6 +19,7 @@ class Change(NamedTuple):
     """A key whose value changed."""
 
     key: str
+    """Without the prefix of the namespace that watches."""
     old: Any
     """The value before, or None if there was none."""
     new: Any
