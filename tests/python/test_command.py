@@ -13,13 +13,14 @@ import signal
 import subprocess
 import sys
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from contextlib import ExitStack, contextmanager
 from pathlib import Path
 
 import pytest
 from aiokv import __version__
 
 ROOT = Path(__file__).parents[2]
+PAGE = ROOT / "docs" / "command.md"
 
 # One key occurs twice, so that there is something to warn of.
 CONTENT = '{"text": "ping", "n": 1.50, "seen:1": true, "seen:2": null, "n": 2, "café": [1]}'
@@ -158,12 +159,16 @@ def read_until(person: int, words: bytes | None = None) -> bytes:
     return shown
 
 
-def test_the_lines_have_every_verb(binary: Program) -> None:
-    told = subprocess.run([*binary, "-h"], capture_output=True, text=True, check=True).stdout
+def verbs() -> set[str]:
+    told = subprocess.run([*MODULE, "-h"], capture_output=True, text=True, check=True).stdout
     section = told.split("Verbs:")[1].split("\n\n")[0]
-    verbs = re.findall(r"^  (\w+)", section, re.MULTILINE)
-    assert len(verbs) > 15
-    assert set(verbs) <= {line.split(" ")[0] for line in LINES}
+    found = re.findall(r"^  (\w+)", section, re.MULTILINE)
+    assert len(found) > 15
+    return {*found}
+
+
+def test_the_lines_have_every_verb() -> None:
+    assert verbs() <= {line.split(" ")[0] for line in LINES}
 
 
 @pytest.mark.parametrize("line", LINES)
@@ -241,3 +246,47 @@ def test_nothing_is_imported_that_the_command_does_not_need() -> None:
     code = "import sys, aiokv.__main__; print(*{'asyncio', 'logging'} & {*sys.modules})"
     told = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
     assert told.stdout == "\n"
+
+
+def sessions() -> list[tuple[str, str]]:
+    """The commands of the page about the command, and what each shows."""
+    blocks = re.findall(r"^```console\n(.*?)^```$", PAGE.read_text(), re.DOTALL | re.MULTILINE)
+    commands = [command for block in blocks for command in re.split(r"^\$ ", block, flags=re.M)]
+    return [(line, shown) for line, _, shown in (it.partition("\n") for it in commands) if line]
+
+
+def steady(shown: str) -> str:
+    """Without what changes from run to run: the time, and how long ago it is."""
+    shown = re.sub(r"\b1[7-9]\d{8}\b", "1790000000", shown.replace("\r\n", "\n"))
+    return re.sub(r"(?<=  )\d s(?=  )", "0 s", shown)
+
+
+def test_the_page_about_the_command_shows_what_it_does(tmp_path: Path) -> None:
+    """One session at a terminal. What `watch` tells comes with the command after it."""
+    variables = tmp_path / "variables"
+    variables.touch()
+    directory = tmp_path / "directory"
+    directory.mkdir()
+    watched = ""
+    with ExitStack() as watching:
+        for line, shown in sessions():
+            code = f"PATH={Path(sys.executable).parent}:$PATH NO_COLOR=1; export NO_COLOR"
+            code += f"; . {variables}; {line}\nexport -p > {variables}"
+            terminal = at_a_terminal(["bash", "-c", code], "", directory)
+            if line.startswith("aiokv watch"):
+                _, watcher = watching.enter_context(terminal)
+                watched = shown
+                read = read_until(watcher, b"Ctrl-C ends it\r\n")
+                continue
+            with terminal as (_, person):
+                assert steady(read_until(person).decode()) == shown, line
+            if watched:
+                read += read_until(watcher, b"\n")
+                assert steady(read.decode()) == watched
+                watched = ""
+    assert not watched
+
+
+def test_the_page_about_the_command_has_every_verb() -> None:
+    examples = "\n".join(line for line, _ in sessions())
+    assert {verb for verb in verbs() if f"aiokv {verb} " not in examples} == {"help"}

@@ -28,12 +28,12 @@ pub(crate) enum Status {
 
 /// The exit statuses as `--help` explains them.
 pub(crate) const EXPLAINED: &str = "  0  done
-  1  not found: there is no such key (`add`: it is there already), or you answered no
+  1  not found: no such key (`add`: it is there already), or you answered no
   2  usage: the arguments make no sense, and nothing was done
   3  damaged: the file is not one JSON object, or its journal does not fit
   4  locked: another process did not let go of the file in time
   5  I/O: the system refused, as for a full disk or a missing permission
-  6  impossible: the stored value does not allow it, as when text is to be incremented";
+  6  impossible: the stored value does not allow it, such as text to increment";
 
 impl Status {
     /// The failure that has this exit status.

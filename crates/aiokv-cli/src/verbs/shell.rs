@@ -44,6 +44,7 @@ impl Man {
             },
         };
         let mut text = Vec::new();
+        let page = page.source(concat!("aiokv ", env!("CARGO_PKG_VERSION")));
         page.render(&mut text).expect("a vector takes everything");
         Ok(String::from_utf8(text).expect("names and help are UTF-8"))
     }
