@@ -94,15 +94,15 @@ def process(
 ) -> "Iterator[tuple[BaseProcess, Connection[Any, Any]]]":
     """Starts a process, and shows it with the pipe to it. It has ended after the block."""
     ours, theirs = context.Pipe()
-    process = context.Process(target=_run, args=(program, path, name, theirs))
-    process.start()
+    started = context.Process(target=_run, args=(program, path, name, theirs))
+    started.start()
     theirs.close()
     with ours:
         try:
-            yield process, ours
+            yield started, ours
         except BaseException:
-            process.kill()
+            started.kill()
             raise
         finally:
-            process.join(60)
-    assert process.exitcode is not None, "it goes on"
+            started.join(60)
+    assert started.exitcode is not None, "it goes on"

@@ -176,7 +176,16 @@ async def test_a_value_without_json_leaves_what_was_there(
     assert await store.get_many(["a", "b"]) == [{"n": 1}, None]
 
 
-@pytest.mark.parametrize("entry", [5, {}, {"value": []}, {"value": {}, "expires_at": 5}])
+@pytest.mark.parametrize(
+    "entry",
+    [
+        5,
+        {},
+        {"value": []},
+        {"value": {}, "expires_at": 5},
+        {"value": {}, "expires_at": "2026-01-01T00:00:00"},
+    ],
+)
 async def test_an_entry_that_is_no_envelope_is_named_and_stays(
     store: AioKVStore, kv: AioKV, path: Path, entry: Any
 ) -> None:

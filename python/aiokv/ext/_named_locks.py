@@ -85,7 +85,7 @@ class NamedLocks:
 
 
 class _LockFile:
-    """The file, open. Locks of one open file do not exclude each other."""
+    """The file of the locks, open. It keeps out other open files, not other users of this one."""
 
     def __init__(self, path: Path, flags: int) -> None:
         self._path, self._users = path, 0
@@ -141,12 +141,11 @@ class _LockFile:
 
 
 _open: set[_LockFile] = set()
-
-"""Those of this process."""
+"""The files that this process has open."""
 
 _of_loops: WeakKeyDictionary[asyncio.AbstractEventLoop, dict[Path, _LockFile]] = WeakKeyDictionary()
-"""The file that the tasks of an event loop share. Those of another one have their own, because the
-locks of one open file do not exclude each other."""
+"""The file that the tasks of an event loop share. Tasks of another event loop open it again, so
+that the kernel keeps them out."""
 
 
 async def _locked(path: Path, offset: int) -> _LockFile:

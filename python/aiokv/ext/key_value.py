@@ -157,13 +157,15 @@ class AioKVStore(
         try:
             if not isinstance(entry, dict):
                 raise TypeError(f"it is of the type {type(entry).__name__}")
-            return self._serialization_adapter.load_dict(entry)
+            loaded = self._serialization_adapter.load_dict(entry)
+            _ = loaded.ttl  # refuses a time without its zone
         except (DeserializationError, TypeError) as error:
             raise DeserializationError(
                 f"the entry {self._kv._store.prefix + name!r} of {self._kv._store.path!r} is no "
                 'value of py-key-value, which looks like {"value": {...}, "created_at": "..."}: '
                 f"mend or delete it ({error})"
             ) from error
+        return loaded
 
     def _is_expired(self, name: str, entry: Any) -> bool:
         loaded = self._loaded(name, entry)
