@@ -5,6 +5,7 @@ import re
 import subprocess
 import sys
 import textwrap
+from importlib.metadata import version
 from pathlib import Path
 
 import aiokv
@@ -99,6 +100,13 @@ def test_the_first_example_does_what_the_readme_says(tmp_path: Path) -> None:
     assert f"It prints `{ran.stdout.strip()}`" in readme.read_text()
     left = re.sub(r'(?<="started": )\d+', "1790000000", (tmp_path / "state.json").read_text())
     assert left == blocks(readme, "json")[0]
+
+
+def test_the_readme_installs_the_version_that_it_describes() -> None:
+    readme = (ROOT / "README.md").read_text()
+    tags = re.findall(r"aiokv/aiokv(?:@| --tag )(v[\d.]+)", readme)
+    assert len(tags) == 3
+    assert set(tags) == {f"v{version('aiokv')}"}
 
 
 def test_the_page_of_operations_has_all_of_them() -> None:
