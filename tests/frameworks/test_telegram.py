@@ -346,6 +346,15 @@ async def test_what_cannot_be_stored_is_told_with_its_place_and_the_rest_is_stor
     }
 
 
+async def test_a_button_that_cannot_be_stored_keeps_no_other_from_being_stored(
+    persistence: AioKVPersistence[Any, Any, Any], path: Path
+) -> None:
+    keyboards = [("one", 1.0, {"a": object()}), ("two", 2.0, {"b": 1})]
+    with pytest.raises(TypeError, match=r'^callback_data\["one"\]\["a"\]: '):
+        await persistence.update_callback_data((keyboards, {}))
+    assert stored(path) == {"callback_data:keyboard:two": [2.0, {"b": 1}]}
+
+
 # --- what an application may choose ---
 
 
@@ -460,11 +469,11 @@ class Stateful:
     def __init__(self) -> None:
         self.path, self.content = Path("a"), "cached"
 
-    def __getstate__(self) -> str:
-        return self.path.name
+    def __getstate__(self) -> tuple[str, int]:
+        return self.path.name, 1
 
-    def __setstate__(self, state: str) -> None:
-        self.path = Path(state)
+    def __setstate__(self, state: tuple[str, int]) -> None:
+        self.path = Path(state[0])
 
 
 def context_types(kind: type, **others: type) -> ContextTypes[Any, Any, Any, Any]:
@@ -516,7 +525,7 @@ async def test_a_class_that_says_what_its_state_is_comes_back_by_that(path: Path
     stateful = Stateful()
     stateful.path = Path("b")
     found = await back(path, stateful)
-    assert (found.path, stored(path)["bot_data"]) == (Path("b"), "b")
+    assert (found.path, stored(path)["bot_data"]) == (Path("b"), {"$tuple": ["b", 1]})
 
 
 async def test_a_plain_type_comes_back(path: Path) -> None:
@@ -547,6 +556,7 @@ async def test_new_data_are_instances_of_the_class(path: Path) -> None:
     ("data", "own", "message"),
     [
         (Clicks(), None, r"user_data\[12\]: it is a Clicks, not a dict: give .*context_types"),
+        ({}, context_types(Clicks), r"user_data\[12\]: it is a dict, not a Clicks: give "),
         (1j, context_types(complex), r"user_data\[12\]: a complex is more than its attributes"),
     ],
 )
@@ -582,7 +592,7 @@ async def test_hooks_convert_classes_inside_the_data(kv: AioKV, path: Path) -> N
 @pytest.mark.parametrize(
     ("key", "value", "message"),
     [
-        ("user_data:ada", {}, "'telegram:user_data:ada' is the key of no user_data"),
+        ("user_data:ada", {}, "has no ID behind user_data"),
         ("user_data:1", {"a": {"$tuple": 5}}, r'user_data\[1\]\["a"\]: 5 stands for no tuple'),
         ("conversation:order:1,", 1, "'1,' stands for no key"),
         ("conversation:order:[1]", {"$set": 1}, r'conversations\["order"\]\[\(1,\)\]: 1 stands'),
@@ -590,14 +600,15 @@ async def test_hooks_convert_classes_inside_the_data(kv: AioKV, path: Path) -> N
     ],
 )
 async def test_an_entry_that_was_edited_into_nonsense_is_named(
-    kv: AioKV, key: str, value: Any, message: str
+    kv: AioKV, path: Path, key: str, value: Any, message: str
 ) -> None:
     await kv.set(f"telegram:{key}", value)
     persistence = AioKVPersistence(kv)
-    with pytest.raises(ValueError, match=message):
+    with pytest.raises(ValueError, match=message) as caught:
         await persistence.get_user_data()
         await persistence.get_conversations("order")
         await persistence.get_callback_data()
+    assert str(caught.value).startswith(f"the entry 'telegram:{key}' of '{path}'")
 
 
 async def test_data_that_make_no_instance_of_the_class_are_named(kv: AioKV, path: Path) -> None:

@@ -180,9 +180,9 @@ def test_members_of_enumerations_that_are_numbers_or_texts_come_back_equal() -> 
         (Order(3), "type Order", "dataclasses.asdict"),
         (Message(), "type Message", "value.to_dict()"),
         (Decimal(1), "type Decimal", "`default` and `object_hook`"),
-        (Counter("a"), "a Counter would come back as a dict", "dict(value)"),
-        (OrderedDict(a=1), "a OrderedDict would come back as a dict", "dict(value)"),
-        (Point(1, 2), "a Point would come back as a tuple", "tuple(value)"),
+        (Counter("a"), "type Counter would come back as a dict", "dict(value)"),
+        (OrderedDict(a=1), "type OrderedDict would come back as a dict", "dict(value)"),
+        (Point(1, 2), "type Point would come back as a tuple", "tuple(value)"),
         (defaultdict(lambda: 1), "factory is none of", "dict(value)"),
         (datetime(2026, 1, 2, tzinfo=Zone()), "time zone is a Zone", "zoneinfo.ZoneInfo"),
     ],
@@ -238,6 +238,8 @@ async def test_what_is_as_deep_as_it_may_be_is_stored_and_deeper_is_refused(kv: 
         assert decode(await kv.get("a"), "it") == deepest
         with pytest.raises(ValueError, match="nested more than 128 levels deep"):
             encode([deepest], "it")
+        with pytest.raises(ValueError, match="nested more than 128 levels deep"):
+            encode(deepest, "it", depth=1)
 
 
 def test_hooks_convert_what_is_unknown() -> None:

@@ -50,13 +50,13 @@ class Attribute(str):
     __slots__ = ()
 
 
-def encode(value: Any, place: str, default: Default | None = None) -> Any:
-    """Return the JSON of a value.
+def encode(value: Any, place: str, default: Default | None = None, *, depth: int = 0) -> Any:
+    """Return the JSON of a value, which is going to be inside ``depth`` levels of other JSON.
 
     Raises TypeError or ValueError with the place of what cannot be stored, which starts with
     ``place``, and with what to do instead.
     """
-    return _Encoder(place, default).encode(value)
+    return _Encoder(place, default, depth).encode(value)
 
 
 def decode(encoded: Any, place: str, object_hook: ObjectHook | None = None) -> Any:
@@ -69,7 +69,7 @@ def decode(encoded: Any, place: str, object_hook: ObjectHook | None = None) -> A
 
 def encode_key(key: Any, place: str) -> str:
     """Return the JSON of a key of a dict as text, in which a list is a tuple."""
-    return _Encoder(place, None).key_text(key)
+    return _Encoder(place, None, 0).key_text(key)
 
 
 def decode_key(text: str, place: str) -> Any:
@@ -102,6 +102,11 @@ class _Key(NamedTuple):
     key: Any
 
 
+def _shortened(content: Any) -> str:
+    text = json.dumps(content, ensure_ascii=False)
+    return text if len(text) <= 80 else f"{text[:80]}..."
+
+
 def _step_text(step: Any) -> str:
     if isinstance(step, _Key):
         return f", in the key {step.key!r}"
@@ -116,9 +121,9 @@ def _step_text(step: Any) -> str:
 class _Encoder(_Walk):
     __slots__ = ("_default", "_depth")
 
-    def __init__(self, place: str, default: Default | None) -> None:
+    def __init__(self, place: str, default: Default | None, depth: int) -> None:
         super().__init__(place)
-        self._default, self._depth = default, 0
+        self._default, self._depth = default, depth
 
     def encode(self, value: Any) -> Any:
         if value is None or isinstance(value, bool):
@@ -258,11 +263,11 @@ class _Decoder(_Walk):
             case [str(factory), dict(items)] if kind is defaultdict and factory in _FACTORIES:
                 make, content = partial(defaultdict, _FACTORIES[factory]), self._dict(items)
             case _ if name not in _LEAVES:
-                self._refuse(f"{json.dumps(content)} stands for no {name[1:]}")
+                self._refuse(f"{_shortened(content)} stands for no {name[1:]}")
         try:
             return make(content)
         except Exception as error:
-            return self._refuse(f"{json.dumps(content)} stands for no {name[1:]} ({error})")
+            return self._refuse(f"{_shortened(content)} stands for no {name[1:]} ({error})")
 
     def _inside(self, step: Any, encoded: Any) -> Any:
         self._steps.append(step)
@@ -374,7 +379,7 @@ def _problem_of(value: Any) -> tuple[str, str]:
         return problem, "derive the class from enum.IntEnum, or store value.value" + hooks
     for base in (dict, list, tuple, set, frozenset):
         if isinstance(value, base):
-            problem = f"a {name} would come back as a {base.__name__}"
+            problem = f"a value of the type {name} would come back as a {base.__name__}"
             return problem, f"store {base.__name__}(value)" + hooks
     if dataclasses.is_dataclass(value):
         return problem, "store dataclasses.asdict(value)" + hooks

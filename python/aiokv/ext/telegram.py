@@ -43,7 +43,6 @@ __all__ = ["AioKVPersistence"]
 _UD = TypeVar("_UD")
 _CD = TypeVar("_CD")
 _BD = TypeVar("_BD")
-_T = TypeVar("_T")
 
 _GONE: Final[Any] = object()
 """What a key has that is to be deleted, or is not there."""
@@ -155,7 +154,7 @@ class AioKVPersistence(BasePersistence[_UD, _CD, _BD]):
         stored = (await self._read("bot_data")).get("bot_data", _GONE)
         if stored is _GONE:
             return self.context_types.bot_data()
-        data: _BD = self._decode_data("bot_data", "bot_data", stored)
+        data: _BD = self._decode_data("bot_data", "bot_data", "bot_data", stored)
         return data
 
     async def get_callback_data(
@@ -170,7 +169,7 @@ class AioKVPersistence(BasePersistence[_UD, _CD, _BD]):
             if kind == "query":
                 queries[name] = value
             else:
-                keyboards.append((name, *self._decode_keyboard(name, value)))
+                keyboards.append((name, *self._decode_keyboard(key, name, value)))
         self._callback_keys = set(stored)
         return (keyboards, queries) if stored else None
 
@@ -179,8 +178,8 @@ class AioKVPersistence(BasePersistence[_UD, _CD, _BD]):
         prefix = _conversation_prefix(name)
         conversations: dict[tuple[int | str, ...], object] = {}
         for stored_key, stored in (await self._read(prefix)).items():
-            key = decode_key(stored_key.removeprefix(prefix), stored_key)
-            place = _conversation_place(name, key)
+            key = decode_key(stored_key.removeprefix(prefix), self._entry(stored_key))
+            place = f"{self._entry(stored_key)}: {_conversation_place(name, key)}"
             conversations[key] = decode(stored, place, self._object_hook)
         return conversations
 
@@ -206,14 +205,21 @@ class AioKVPersistence(BasePersistence[_UD, _CD, _BD]):
         """Store the keyboards and the callback queries, each under a key of its own."""
         keyboards, queries = data
         encoded: dict[str, Any] = {}
+        refusal: Exception | None = None
         for name, used, buttons in keyboards:
-            keyboard = encode([used, buttons], _keyboard_place(name), self._default)
-            encoded[f"callback_data:keyboard:{name}"] = keyboard
+            try:
+                encoded_buttons = encode(buttons, _keyboard_place(name), self._default, depth=1)
+            except (TypeError, ValueError) as error:
+                refusal = refusal or error
+            else:
+                encoded[f"callback_data:keyboard:{name}"] = [used, encoded_buttons]
         for query, keyboard_name in queries.items():
             encoded[f"callback_data:query:{query}"] = keyboard_name
         gone = dict.fromkeys(self._callback_keys - encoded.keys(), _GONE)
         self._callback_keys = set(encoded)
         await self._set(gone | encoded)
+        if refusal is not None:
+            raise refusal
 
     async def update_conversation(
         self, name: str, key: tuple[int | str, ...], new_state: object | None
@@ -262,7 +268,7 @@ class AioKVPersistence(BasePersistence[_UD, _CD, _BD]):
             await self._save()
 
     async def _save(self) -> None:
-        """Wait until everything is written that was to be written by now."""
+        """Wait until nothing is left to be written."""
         while self._pending:
             if self._saving is None:
                 self._saving = asyncio.ensure_future(self._commit())
@@ -297,6 +303,11 @@ class AioKVPersistence(BasePersistence[_UD, _CD, _BD]):
         finally:
             self._saving = None
 
+    def _entry(self, key: str) -> str:
+        """Name an entry of the file, for an error."""
+        store = self._kv._store
+        return f"the entry {store.prefix + key!r} of {store.path!r}"
+
     # --- the data of a user, a chat or the bot ---
 
     async def _get_by_id(self, kind: str) -> dict[int, Any]:
@@ -306,28 +317,29 @@ class AioKVPersistence(BasePersistence[_UD, _CD, _BD]):
             try:
                 number = int(key.removeprefix(prefix))
             except ValueError:
-                raise ValueError(f"'telegram:{key}' is the key of no {kind}: delete it") from None
-            data[number] = self._decode_data(kind, f"{kind}[{number}]", stored)
+                raise ValueError(f"{self._entry(key)} has no ID behind {kind}: delete it") from None
+            data[number] = self._decode_data(key, kind, f"{kind}[{number}]", stored)
         return data
 
-    def _decode_keyboard(self, name: str, stored: Any) -> tuple[float, dict[str, Any]]:
-        match decode(stored, _keyboard_place(name), self._object_hook):
-            case [float(used), dict(buttons)]:
-                return used, buttons
-        raise ValueError(f"{_keyboard_place(name)}: it is no keyboard: delete its key")
+    def _decode_keyboard(self, key: str, name: str, stored: Any) -> tuple[float, dict[str, Any]]:
+        place = f"{self._entry(key)}: {_keyboard_place(name)}"
+        match stored:
+            case [float() | int() as used, dict(buttons)]:
+                return used, decode(buttons, place, self._object_hook)
+        raise ValueError(f"{place}: it is no keyboard: delete it")
 
     def _encode_data(self, kind: str, place: str, data: Any) -> Any:
-        if type(data) not in KNOWN_TYPES:
-            wanted = getattr(self.context_types, kind)
-            if type(data) is not wanted:
-                raise TypeError(
-                    f"{place}: it is a {type(data).__name__}, not a {wanted.__name__}: give "
-                    "AioKVPersistence the `context_types` that the application has"
-                )
-            data = _state_of(data, place)
-        return encode(data, place, self._default)
+        wanted = getattr(self.context_types, kind)
+        is_own = wanted not in KNOWN_TYPES
+        if type(data) is not wanted and (is_own or type(data) not in KNOWN_TYPES):
+            raise TypeError(
+                f"{place}: it is a {type(data).__name__}, not a {wanted.__name__}: give "
+                "AioKVPersistence the `context_types` that the application has"
+            )
+        return encode(_state_of(data, place) if is_own else data, place, self._default)
 
-    def _decode_data(self, kind: str, place: str, stored: Any) -> Any:
+    def _decode_data(self, key: str, kind: str, place: str, stored: Any) -> Any:
+        place = f"{self._entry(key)}: {place}"
         value = decode(stored, place, self._object_hook)
         wanted = getattr(self.context_types, kind)
         return value if wanted in KNOWN_TYPES else _instance_of(wanted, value, place)
@@ -346,7 +358,7 @@ def _state_of(data: Any, place: str) -> Any:
             "attribute of a class of your own"
         )
     state = rest[0] if rest else None
-    if isinstance(state, tuple) and len(state) == 2:
+    if isinstance(state, tuple) and not hasattr(data, "__setstate__"):
         # The attributes in a `__dict__`, and those in slots.
         state = {**(state[0] or {}), **(state[1] or {})}
     if isinstance(state, dict):
@@ -354,8 +366,8 @@ def _state_of(data: Any, place: str) -> Any:
     return state
 
 
-def _instance_of(wanted: type[_T], state: Any, place: str) -> _T:
-    instance: Any = wanted()
+def _instance_of(wanted: type, state: Any, place: str) -> Any:
+    instance = wanted()
     try:
         if isinstance(instance, dict):
             instance.update(state)
@@ -370,8 +382,7 @@ def _instance_of(wanted: type[_T], state: Any, place: str) -> _T:
             f"{place}: what is stored makes no {wanted.__name__} ({error}): correct it in the "
             "file, or delete it"
         ) from error
-    made: _T = instance
-    return made
+    return instance
 
 
 def _conversation_prefix(name: str) -> str:
