@@ -1,6 +1,6 @@
 """Whatever needs a process of its own: how it is started, and what it does there.
 
-A `Child` runs one of the functions below, which has `strings` as its arguments. It says when it is
+A `Child` runs one of the functions below, whose arguments are strings. It says when it is
 ready, begins when it is told to, and emits samples, each with the name of a workload. What it has
 emitted counts, even if it takes too long for the rest. Modules are imported where a function needs
 them, so that none of them is there too early.

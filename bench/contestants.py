@@ -31,7 +31,7 @@ class Contestant:
     `survives` is what an acknowledged change survives: the loss of POWER, only the KILL of the
     process, or NOTHING. `calls` says in a few words how the store is called, and `many` how for
     1,000 at once. `combines` those do that write what is started together together, without being
-    told.
+    told. What a server writes and holds is not measured.
     """
 
     name: str
@@ -41,6 +41,7 @@ class Contestant:
     many: str
     store: Callable[[Path], Store]
     combines: bool = False
+    is_server: bool = False
 
     @property
     def writes_each_alone(self) -> bool:

@@ -201,9 +201,8 @@ class Entrant:
         if isinstance(self.store, AiokvStore):
             await self.store.settle()
 
-    async def close(self) -> None:
-        """Close the store; then the file of aiokv alone must hold everything."""
-        await self.store.close()
+    async def check_file(self) -> None:
+        """Make sure that the file of aiokv alone holds everything when the store is closed."""
         if isinstance(self.store, AiokvStore):
             check(await asyncio.to_thread(read_json, self.path), self._state | self._changes)
 

@@ -4,13 +4,21 @@ from __future__ import annotations
 
 import os
 from collections.abc import Awaitable, Callable, Sequence
+from contextlib import AsyncExitStack, closing
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
 
 from bench import workloads
 from bench.children import fill, open_and_get, run_in_thread, set_alone, stops, stops_of_nothing
-from bench.contestants import AIOKV, AIOKV_JOURNAL, FLOOR, NOTHING, Contestant
+from bench.contestants import (
+    AIOKV,
+    AIOKV_JOURNAL,
+    FLOOR,
+    NOTHING,
+    Contestant,
+    contestant_named,
+)
 from bench.entrants import Entrant, RawAppends, RawReplaces
 from bench.plain import State
 from bench.results import Cell
@@ -127,6 +135,7 @@ class Size:
         cells += [
             Cell(workloads.MEMORY, self.keys, name, samples, unit="bytes")
             for name, samples in memory.items()
+            if not contestant_named(name).is_server
         ]
         one_line = self.directory / "one-line.json"
         write_json(one_line, state, indent=None)
@@ -141,31 +150,40 @@ class Size:
             Entrant(contestant, self.path_of(contestant.name), state, names, seconds)
             for contestant in filled
         ]
-        for entrant in entrants:
-            await entrant.store.open()
-        raw = RawAppends(self.directory / workloads.RAW_APPEND)
         cells = []
-        for joint in JOINTS:
-            taking_part = [entrant for entrant in entrants if hasattr(entrant.store, joint.method)]
-            is_writing = joint.workload in workloads.WRITING
-            settles_each = is_writing and self.keys < SETTLED_ONCE_KEYS_MIN
-            subjects = [
-                Subject(
-                    entrant.name,
-                    partial(joint.measure, entrant),
-                    entrant.settle if settles_each else None,
-                )
-                for entrant in taking_part
-            ]
-            self.add_references(joint.workload, subjects, entrants, raw)
-            turns = self.limits.turns if joint.many_turns else self.limits.turns_of_slow_calls
-            cells += await self.take_turns(joint.workload, subjects, turns, joint.calls_max)
-            if is_writing:
-                for entrant in taking_part:
-                    await entrant.settle()
-        raw.close()
+        async with AsyncExitStack() as stack:
+            raw = stack.enter_context(closing(RawAppends(self.directory / workloads.RAW_APPEND)))
+            for entrant in entrants:
+                await entrant.store.open()
+                # After an error too: some have threads that would keep this process.
+                stack.push_async_callback(entrant.store.close)
+            for joint in JOINTS:
+                cells += await self.measure_joint(joint, entrants, raw)
         for entrant in entrants:
-            await entrant.close()
+            await entrant.check_file()
+        return cells
+
+    async def measure_joint(
+        self, joint: Joint, entrants: Sequence[Entrant], raw: RawAppends
+    ) -> list[Cell]:
+        """Measure one workload."""
+        taking_part = [entrant for entrant in entrants if hasattr(entrant.store, joint.method)]
+        is_writing = joint.workload in workloads.WRITING
+        settles_each = is_writing and self.keys < SETTLED_ONCE_KEYS_MIN
+        subjects = [
+            Subject(
+                entrant.name,
+                partial(joint.measure, entrant),
+                entrant.settle if settles_each else None,
+            )
+            for entrant in taking_part
+        ]
+        self.add_references(joint.workload, subjects, entrants, raw)
+        turns = self.limits.turns if joint.many_turns else self.limits.turns_of_slow_calls
+        cells = await self.take_turns(joint.workload, subjects, turns, joint.calls_max)
+        if is_writing:
+            for entrant in taking_part:
+                await entrant.settle()
         return cells
 
     def add_references(
@@ -205,6 +223,8 @@ class Size:
                 continue
             name = contestant.name
             for function, measured in functions.items():
+                if contestant.is_server and function is set_alone:
+                    continue
                 self.report_progress(f"{function.__name__} {name}")
                 arguments = name, self.path_of(name), self.keys, self.limits.cell_seconds
                 samples, in_time = await run_in_thread(function, *arguments, seconds=seconds)

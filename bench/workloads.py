@@ -63,7 +63,7 @@ EXPLANATIONS = {
     GET_MANY: "100 random keys with one call; time for the call. Those stores take part that have "
     "one.",
     ADD: "A key that is absent is stored only if it is, one after another: the `add` of diskcache, "
-    "`INSERT OR IGNORE`, `put` without `overwrite`.",
+    "`INSERT OR IGNORE`, `put` without `overwrite`, `SET NX`.",
     TRANSACT: "A number is read, and the next one written, only if nothing else changed it; one "
     "after another.",
     TRANSACTS: "The same 200 times at once, all on one key; time for each. SQLite has one "

@@ -14,6 +14,7 @@ from bench.peers.blocking_stores import (
     TinydbStore,
     shelve_backend,
 )
+from bench.peers.redis_store import SERVER, RedisStore
 from bench.peers.stores import AiosqliteStore, LmdbStore, PickledbStore
 
 IN_THREAD = "in a thread of its own"
@@ -23,7 +24,7 @@ IN_THREAD = "in a thread of its own"
 SHELVE_BACKEND = shelve_backend()
 SHELVE_SURVIVES = POWER if SHELVE_BACKEND in ("dbm.sqlite3", "dbm.gnu") else KILL
 
-PEERS: Sequence[Contestant] = (
+INSTALLED: Sequence[Contestant] = (
     Contestant(
         "TinyDB",
         "tinydb",
@@ -105,3 +106,13 @@ PEERS: Sequence[Contestant] = (
         partial(RocksdictStore, sync=False),
     ),
 )
+REDIS = Contestant(
+    "Redis",
+    "redis",
+    POWER,
+    "redis-py, a server on loopback, `appendfsync always`; opening starts the server",
+    "`MSET`",
+    RedisStore,
+    is_server=True,
+)
+PEERS = (*INSTALLED, REDIS) if SERVER else INSTALLED

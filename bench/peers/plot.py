@@ -34,6 +34,7 @@ PEER_COLORS = (
     "#8b6f5c",
     "#6366f1",
     "#06a3c4",
+    "#b45309",
 )
 RAW_APPEND_COLOR = "#7d8590"
 SURVIVES_POWER = "solid"
