@@ -170,3 +170,38 @@ fn a_person_is_told_what_was_lost() {
     recovered 1 entry of `state.json` into `saved.json`
     ");
 }
+
+#[test]
+fn a_person_is_told_what_is_uncertain_about_a_journal() {
+    let fixture = Fixture::with_journal();
+    let told = |options: &[&str]| {
+        let mut process = fixture.command("recover", &[&["saved.json"], options].concat());
+        process.env("NO_COLOR", "1").env("TERM", "dumb");
+        let mut person = spawn_command(process, Some(PATIENCE_MS)).expect("a terminal");
+        let told = person.exp_eof().expect("it ends").replace('\r', "");
+        fs::remove_file(target(&fixture)).expect("it was written");
+        let directory = fixture.path().with_file_name("");
+        told.replace(directory.to_str().expect("UTF-8"), "")
+    };
+    insta::assert_snapshot!(told(&[]), @r"
+    aiokv: nothing was lost
+    recovered 3 entries of `state.json` into `saved.json`
+    ");
+    fs::write(fixture.path(), "{\n  \"a\": 5\n}\n").expect("an edit by hand");
+    insta::assert_snapshot!(told(&[]), @r"
+    aiokv: `state.json.journal` continues another content of `state.json`, which was edited or put back; its 2 changes were made all the same (`--from file` leaves them out)
+    aiokv: nothing was lost
+    recovered 3 entries of `state.json` into `saved.json`
+    ");
+    insta::assert_snapshot!(told(&["--from", "journal"]), @r"
+    aiokv: `state.json.journal` has 2 changes of `state.json`
+    aiokv: nothing was lost
+    recovered 2 entries of `state.json` into `saved.json`
+    ");
+    fs::write(fixture.path(), "{\n  \"a\": 5").expect("it can be written");
+    insta::assert_snapshot!(told(&[]), @r"
+    aiokv: lost: `state.json` line 2 (bytes 4 to 10): the file is cut off here; the keys `a`
+    aiokv: whether `state.json.journal` continues `state.json` cannot be told; its 2 changes were made (`--from file` leaves them out)
+    recovered 2 entries of `state.json` into `saved.json`
+    ");
+}
