@@ -260,3 +260,17 @@ fn at_a_terminal_a_decision_counts_whatever_a_program_does_meanwhile() {
     person.exp_eof().expect("it ends");
     assert_eq!(fixture.content(), "{\n  \"a\": 9,\n  \"b\": 9,\n  \"c\": 3\n}\n");
 }
+
+/// The shell that started the editor died of Ctrl-C, and the editor went on alone.
+#[test]
+fn at_a_terminal_ctrl_c_is_for_the_editor() {
+    let fixture = Fixture::with_file(THREE_ENTRIES);
+    let script = "$SIG{INT} = sub { exec qw(sed -i s/2/20/), $ARGV[0] }; \
+                  $| = 1; print qq(ready\\n); select undef, undef, undef, undef while 1";
+    let mut person = at_terminal(&fixture, &format!("perl -e '{script}'"));
+    person.exp_string("ready").expect("the editor runs");
+    person.send_control('c').expect("it listens");
+    person.exp_string("1 changed in `state.json`").expect("it is done");
+    person.exp_eof().expect("it ends");
+    assert_eq!(fixture.content(), THREE_ENTRIES.replace('2', "20"));
+}

@@ -81,10 +81,11 @@ impl WorkingCopy {
     /// If it cannot be started, or says that it failed.
     pub(super) fn edit(&self) -> Outcome<()> {
         let editor = editor();
-        let mut script = editor.clone();
-        script.push(" \"$@\"");
         // The shell takes the words of an editor with arguments apart. The keys that end a program
-        // are for the editor.
+        // are for the editor: the shell and this process go on waiting for it.
+        let mut script = OsString::from("trap : INT QUIT\n");
+        script.push(&editor);
+        script.push(" \"$@\"");
         self.ends.store(false, Ordering::SeqCst);
         let ended = Command::new("sh").arg("-c").arg(script).arg(&editor).arg(&self.path).status();
         self.ends.store(true, Ordering::SeqCst);
