@@ -20,6 +20,9 @@ use crate::state::{Loading, State};
 /// What an entry of the store has in front of its key, in the layout that the store writes.
 const INDENTATION: &str = "  ";
 
+/// A brace in a line of its own.
+const END_OF_OBJECT: &str = "\n}";
+
 /// What was read of a state file.
 pub(crate) struct SalvagedFile {
     /// The entries, in the order of the file.
@@ -228,29 +231,17 @@ fn losses_between(content: &[u8], text: &str, found: &[Found], is_closed: bool) 
     let starts = found.iter().map(|found| found.range.start).chain([text.len()]);
     let mut end = 0;
     for (index, start) in starts.enumerate() {
-        let mut gap = behind_comma(&text[end..start]);
-        if index == 0 {
-            gap = gap.trim_start_matches(BYTE_ORDER_MARK).trim_ascii_start();
-            gap = gap.strip_prefix('{').unwrap_or(gap);
-        }
         let is_last = index == found.len();
-        if is_last && is_closed {
-            gap = gap.trim_ascii_start();
-            gap = gap.strip_prefix('}').unwrap_or(gap);
-        }
-        let gap = gap.trim_ascii_start();
-        let from = start - gap.len();
-        let mut gap = gap.trim_ascii_end();
-        let end_of_object = gap.strip_suffix('}').filter(|before| before.ends_with('\n'));
-        let is_cut_off = is_last && !is_closed && end_of_object.is_none();
-        if let (true, false, Some(before)) = (is_last, is_closed, end_of_object) {
-            gap = before.trim_ascii_end();
-        }
-        if !gap.is_empty() || is_cut_off {
-            let bytes = from..from + gap.len();
+        let between = &text[end..start];
+        let is_cut_off =
+            is_last && !is_closed && !between.trim_ascii_end().ends_with(END_OF_OBJECT);
+        let lost = beyond_layout(between, index == 0, is_last, is_closed);
+        if !lost.is_empty() || is_cut_off {
+            let from = lost.as_ptr() as usize - text.as_ptr() as usize;
+            let bytes = from..from + lost.len();
             losses.push(Loss {
                 lines: (lines.at(bytes.start), lines.at(bytes.end.max(bytes.start + 1) - 1)),
-                keys: keys_in(gap),
+                keys: keys_in(lost),
                 problem: problem_in(&content[bytes.clone()], is_cut_off),
                 bytes: bytes.start as u64..bytes.end as u64,
             });
@@ -258,6 +249,22 @@ fn losses_between(content: &[u8], text: &str, found: &[Found], is_closed: bool) 
         end = found.get(index).map_or(end, |found| found.range.end);
     }
     losses
+}
+
+/// What stands between two entries, without what belongs to the object. If it is not known where the
+/// object is closed, a brace in a line of its own at the end of the text closes it.
+fn beyond_layout(between: &str, is_first: bool, is_last: bool, is_closed: bool) -> &str {
+    let mut rest = behind_comma(between);
+    if is_first {
+        rest = rest.trim_start_matches(BYTE_ORDER_MARK).trim_ascii_start();
+        rest = rest.strip_prefix('{').unwrap_or(rest);
+    }
+    rest = rest.trim_ascii();
+    match (is_last, is_closed) {
+        (true, true) => rest.strip_prefix('}').unwrap_or(rest).trim_ascii(),
+        (true, false) => rest.strip_suffix(END_OF_OBJECT).unwrap_or(rest).trim_ascii(),
+        (false, _) => rest,
+    }
 }
 
 fn problem_in(damaged: &[u8], is_cut_off: bool) -> &'static str {
