@@ -89,6 +89,22 @@ fn keys_that_are_there_are_refused_replaced_or_kept_as_told() {
 }
 
 #[test]
+fn a_prefix_comes_before_each_key() {
+    let fixture = Fixture::with_file(ONE_ENTRY);
+    beside(&fixture, "new.json", "{\"a\": 2, \"caf\\u00e9\": 3}");
+    expect(fixture.run("import", &["new.json", "--prefix", "\"bot\":"]), |it| {
+        it.is_success_with("{\"imported\":2,\"kept\":0}\n")
+    });
+    let expected = r#"{
+  "a": 1,
+  "\"bot\":a": 2,
+  "\"bot\":caf\u00e9": 3
+}
+"#;
+    assert_eq!(fixture.content(), expected);
+}
+
+#[test]
 fn a_mistake_in_the_source_is_shown_and_nothing_is_imported() {
     let fixture = Fixture::with_file(ONE_ENTRY);
     for (name, content, words) in [

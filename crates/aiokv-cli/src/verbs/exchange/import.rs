@@ -33,6 +33,10 @@ pub(crate) struct Import {
     #[arg(long, value_enum)]
     format: Option<Format>,
 
+    /// Put this before each key, such as `bot:` for what is to be in a namespace
+    #[arg(long, short, default_value = "", hide_default_value = true, allow_hyphen_values = true)]
+    prefix: String,
+
     /// Give keys that are there already their new values
     #[arg(long, conflicts_with = "keep")]
     replace: bool,
@@ -87,6 +91,7 @@ impl Import {
         }
         let entries =
             self.read(format).map_err(|failure| failure.context("nothing was imported"))?;
+        let entries = entries.iter().map(|entry| with_prefix(&self.prefix, entry)).collect();
         let tally = self.write(store, entries)?;
         match console.is_for_person() {
             true => console.say(tally.in_words(store))?,
@@ -189,6 +194,17 @@ impl Tally {
         };
         format!("imported {} into `{}`{kept}", text::entries(self.imported), store.path().display())
     }
+}
+
+/// The entry under a key with something before it.
+fn with_prefix(prefix: &str, entry: &Entry) -> Entry {
+    if prefix.is_empty() {
+        return entry.clone();
+    }
+    let text = serde_json::to_string(prefix).expect("a string is always JSON");
+    // Both are JSON strings: the one without its last quote, the other without its first.
+    let key = [&text[..text.len() - 1], &entry.key_text()[1..]].concat();
+    Entry::new(&key, entry.value_text())
 }
 
 fn open(source: &Path) -> Outcome<Box<dyn BufRead>> {
