@@ -349,7 +349,7 @@ async def test_what_cannot_be_stored_is_told_with_its_place_and_the_rest_is_stor
 async def test_a_button_that_cannot_be_stored_keeps_no_other_from_being_stored(
     persistence: AioKVPersistence[Any, Any, Any], path: Path
 ) -> None:
-    keyboards = [("one", 1.0, {"a": object()}), ("two", 2.0, {"b": 1})]
+    keyboards: Keyboards = [("one", 1.0, {"a": object()}), ("two", 2.0, {"b": 1})]
     with pytest.raises(TypeError, match=r'^callback_data\["one"\]\["a"\]: '):
         await persistence.update_callback_data((keyboards, {}))
     assert stored(path) == {"callback_data:keyboard:two": [2.0, {"b": 1}]}
