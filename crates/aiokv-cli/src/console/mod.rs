@@ -87,6 +87,9 @@ impl Console {
 
 /// Tells something on standard error.
 pub(crate) fn tell(words: impl fmt::Display) {
+    let words = words.to_string();
+    // A path or a key may have any character.
+    let lines = Vec::from_iter(words.split('\n').map(text::harmless));
     // If standard error is gone too, the status has to do.
-    let _ = writeln!(anstream::stderr(), "aiokv: {words}");
+    let _ = writeln!(anstream::stderr(), "aiokv: {}", lines.join("\n"));
 }

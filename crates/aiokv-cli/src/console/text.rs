@@ -115,3 +115,50 @@ pub(crate) fn size(bytes: u64) -> String {
 pub(crate) fn entries(number: usize) -> String {
     if number == 1 { "1 entry".to_owned() } else { format!("{number} entries") }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn an_age_is_in_the_largest_unit_that_it_has_two_of() {
+        for (seconds, words) in [
+            (0.4, "0 s"),
+            (119.9, "119 s"),
+            (120.0, "2 min"),
+            (7200.0, "2 h"),
+            (200_000.0, "2 d"),
+            (-0.5, "0 s"),
+            (-600.0, "in 10 min"),
+        ] {
+            assert_eq!(age(seconds), words);
+        }
+    }
+
+    #[test]
+    fn only_what_may_be_a_time_has_an_age() {
+        let now = SystemTime::now().duration_since(UNIX_EPOCH).expect("after 1970").as_secs();
+        for time in [format!("{now}"), format!("[1, {now}.5]"), format!("{}", now + 3600)] {
+            let seconds = age_seconds(&time).expect("a time");
+            assert!((-3600.0..60.0).contains(&seconds), "{time}: {seconds}");
+        }
+        for text in ["41", "-1", "[1, 2]", "123456789012345678", "\"1700000000\"", "null", "NaN"] {
+            assert_eq!(age_seconds(text), None, "{text}");
+        }
+    }
+
+    #[test]
+    fn what_a_terminal_would_obey_is_escaped_as_in_json() {
+        assert_eq!(harmless("a\u{1b}[31m\n\u{9b}\u{202e}"), r"a\u001b[31m\u000a\u009b\u202e");
+        assert!(matches!(harmless("日本 é \\ \""), Cow::Borrowed(_)));
+    }
+
+    #[test]
+    fn a_text_is_cut_to_columns() {
+        assert_eq!(cut("abcd", 4), "abcd");
+        assert_eq!(cut("abcde", 4), "abc…");
+        // Two columns each, so that one column stays empty.
+        assert_eq!(cut("日本日", 4), "日…");
+        assert_eq!(cut("日本", 4), "日本");
+    }
+}

@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 use std::fs;
 use std::time::SystemTime;
 
-use aiokv::binding::Snapshot;
+use aiokv::binding::{Entry, Snapshot};
 use clap::Args;
 use serde::Serialize;
 
@@ -16,8 +16,7 @@ use crate::store::Store;
 /// Print how much there is, and of what
 ///
 /// Entries by type, the sizes of the file and its journal, how far the file lags behind, the largest entries
-/// and prefixes.
-/// A prefix is what stands before the first colon of a key.
+/// and prefixes. A prefix is what stands before the first colon of a key.
 #[derive(Args)]
 pub(crate) struct Stats {
     /// How many of the largest entries and prefixes
@@ -43,7 +42,7 @@ struct Report {
 #[derive(Serialize)]
 struct Journal {
     bytes: u64,
-    /// For how long the file alone has not held everything; nothing if it does.
+    /// For how long, at most, the file alone has not held everything; nothing if it does.
     lag_seconds: Option<u64>,
 }
 
@@ -80,7 +79,7 @@ impl Stats {
         let modified = metadata.as_ref().and_then(|it| it.modified().ok());
         let journal = found.journal.map(|journal| Journal {
             bytes: journal.bytes,
-            // The file is touched when a journal begins, and not until a checkpoint replaces it.
+            // A checkpoint replaces the file, and the beginning of a journal touches it.
             lag_seconds: modified.filter(|_| journal.is_ahead).map(seconds_since),
         });
         let mut types = BTreeMap::new();
@@ -101,11 +100,11 @@ impl Stats {
     fn largest(&self, snapshot: &Snapshot) -> Vec<Large> {
         let mut entries = Vec::from_iter(snapshot.iter());
         entries.sort_by_key(|entry| std::cmp::Reverse(entry.line().len()));
-        let large = |entry: &&_| {
-            let entry: &aiokv::binding::Entry = entry;
-            Large { key: characters(entry.key_text()).into_owned(), bytes: entry.line().len() }
+        let large = |entry: &Entry| Large {
+            key: characters(entry.key_text()).into_owned(),
+            bytes: entry.line().len(),
         };
-        entries.iter().take(self.top).map(large).collect()
+        entries.into_iter().take(self.top).map(large).collect()
     }
 
     fn prefixes(&self, snapshot: &Snapshot) -> Vec<Prefix> {
@@ -137,7 +136,7 @@ impl Report {
             None => "none".to_owned(),
             Some(Journal { bytes, lag_seconds: None }) => format!("{}, can go", size(*bytes)),
             Some(Journal { bytes, lag_seconds: Some(seconds) }) => {
-                format!("{}; the file lags {} behind", size(*bytes), age(*seconds as f64))
+                format!("{}; the file lags up to {} behind", size(*bytes), age(*seconds as f64))
             }
         };
         let facts = [

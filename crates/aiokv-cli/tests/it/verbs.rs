@@ -1,6 +1,7 @@
 //! Each verb as people and programs see it.
 
 use std::fs;
+use std::time::{Duration, SystemTime};
 
 use crate::support::{Fixture, Outcome, THREE_ENTRIES};
 use crate::transcript::{Scene, text};
@@ -236,6 +237,20 @@ fn delete() {
     $ aiokv delete state.json -p seen: --yes
     deleted 0 entries
     ");
+}
+
+#[test]
+fn stats_tell_how_far_the_file_lags_behind_its_journal() {
+    let fixture = Fixture::with_journal();
+    let scene = Scene::with_file(&fixture.content());
+    fs::copy(fixture.journal(), scene.fixture.journal()).expect("a new file");
+    let then = SystemTime::now() - Duration::from_secs(150);
+    let file = fs::File::options().append(true).open(scene.fixture.path());
+    file.and_then(|it| it.set_modified(then)).expect("it is there");
+    let piped = scene.in_a_pipe("stats state.json");
+    assert!(piped.contains(r#""journal":{"bytes":4096,"lag_seconds":15"#), "{piped}");
+    let shown = scene.at_a_terminal("stats state.json");
+    assert!(shown.contains("journal  4096 bytes; the file lags up to 2 min behind"), "{shown}");
 }
 
 #[test]
