@@ -150,12 +150,18 @@ fn where_nothing_can_be_read_nothing_is_written() {
 }
 
 #[test]
-fn nobody_can_read_what_was_saved_who_could_not_read_the_file() {
-    let fixture = Fixture::with_file("{\n  \"a\": 1,\n");
-    fs::set_permissions(fixture.path(), fs::Permissions::from_mode(0o600)).expect("it is ours");
-    expect(recover(&fixture, &[]), |it| it.status == Some(0));
-    let mode = fs::metadata(target(&fixture)).expect("it was written").permissions().mode();
-    assert_eq!(mode & 0o777, 0o600);
+fn nobody_can_read_what_was_saved_who_could_not_read_the_files() {
+    let damaged = Fixture::with_file("{\n  \"a\": 1,\n");
+    let journal_alone = Fixture::with_journal();
+    fs::remove_file(journal_alone.path()).expect("it is there");
+    for (fixture, private) in
+        [(&damaged, damaged.path()), (&journal_alone, journal_alone.journal())]
+    {
+        fs::set_permissions(private, fs::Permissions::from_mode(0o600)).expect("it is ours");
+        expect(recover(fixture, &[]), |it| it.status == Some(0));
+        let mode = fs::metadata(target(fixture)).expect("it was written").permissions().mode();
+        assert_eq!(mode & 0o777, 0o600);
+    }
 }
 
 #[test]
