@@ -116,6 +116,8 @@ async def operations(kv: AioKV) -> None:
     await kv.set("nested", {"tuple": (1, "two", [None, {"deep": 1.5}]), "players": [player]})
     anything: dict[str, Any] = {"a": object()}
     await kv.set("anything", anything)
+    converted_by_default: Any = datetime.now()
+    await kv.set("at", converted_by_default)
     read_only: Mapping[str, list[int]] = {"a": [1]}
     await kv.set("read_only", read_only)
 
