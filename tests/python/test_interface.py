@@ -5,6 +5,7 @@ import importlib.resources
 import inspect
 import json
 import logging
+import subprocess
 import sys
 import time
 from collections.abc import Callable
@@ -94,6 +95,23 @@ async def test_a_relative_path_belongs_to_the_directory_of_construction(
 
 def test_the_package_says_that_it_is_typed() -> None:
     assert importlib.resources.files(aiokv).joinpath("py.typed").is_file()
+
+
+def test_every_public_name_can_be_imported_and_is_listed_before_it_was() -> None:
+    code = """
+import aiokv
+assert {*aiokv.__all__} <= {*dir(aiokv)}
+for name in aiokv.__all__:
+    assert getattr(aiokv, name) is getattr(aiokv, name)
+from aiokv import *
+assert AioKV is aiocache is aiokv.AioKV
+"""
+    subprocess.run([sys.executable, "-c", code], check=True)
+
+
+def test_a_name_that_the_package_does_not_have_is_named() -> None:
+    with pytest.raises(AttributeError, match="module 'aiokv' has no attribute 'KeyValue'"):
+        aiokv.KeyValue  # type: ignore[attr-defined]  # noqa: B018
 
 
 # --- get, set, delete, get_all, clear ---
