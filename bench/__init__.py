@@ -6,7 +6,8 @@ otherwise use, in Python and in Rust, and writes `docs/peers.md`. Both are `pyth
 show one page, from top to bottom:
 
 - `promises` lists every promise with its bound, and judges a run by it;
-- `contestants` names who takes part; `stores` and `peers` say how each is called;
+- `contestants` names who takes part; `stores` and `peers` say how each is called, and `floors` is
+  what nothing can beat;
 - `workloads` names what is measured, and explains it;
 - `measure` measures it with one number of keys after another: `entrants` is what is done to stores
   that are open side by side, `children` what needs a process of its own;

@@ -265,7 +265,7 @@ async def set_in_a_loop(path: str, journal: str, seconds: str) -> None:
 
 async def append_in_a_loop(path: str, seconds: str) -> None:
     """Measure what the disk takes for a line at the end of a file, and a flush."""
-    from bench.raw_append import RawAppend
+    from bench.floors import RawAppend
 
     raw = RawAppend(Path(path))
 

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import asyncio
 import random
-import subprocess
 from collections import Counter
 from collections.abc import Awaitable, Callable, Sequence
 from itertools import count
@@ -15,8 +14,7 @@ from typing import Any
 
 from bench.contestants import Contestant
 from bench.plain import State
-from bench.raw_append import RawAppend
-from bench.state import NOW, bot_state, check, microseconds_since, read_json
+from bench.state import NOW, check, microseconds_since, read_json
 from bench.stores import AiokvStore, Item
 
 ITEMS_AT_ONCE = 1_000
@@ -82,9 +80,15 @@ class Entrant:
         return microseconds_since(start) / len(items)
 
     async def set_from_tasks(self, _calls: int) -> float:
-        """Return the time from the first start to the last answer, divided by the changes."""
+        """Return the time from the first start to the last answer, divided by the changes.
+
+        All of them store one value: not every store keeps the order of two changes of a key.
+        """
         number = self._number_at_once(not self._contestant.combines)
-        return await self._set_from_tasks(self._next_items(number))
+        value = next(self._values)
+        items = [(name, value) for name in self._random.choices(self._names, k=number)]
+        self._changes.update(items)
+        return await self._set_from_tasks(items)
 
     async def _set_from_tasks(self, items: Sequence[Item]) -> float:
         start = perf_counter_ns()
@@ -217,43 +221,6 @@ class Entrant:
         items = list(zip(names, self._values, strict=False))
         self._changes.update(items)
         return items
-
-
-class RawAppends:
-    """The least that a durable change can cost, called on the event loop."""
-
-    def __init__(self, path: Path) -> None:
-        self._raw = RawAppend(path)
-        self._values = count(NOW)
-
-    async def set(self, calls: int) -> float:
-        """Return the median, as for the `set`s it is compared with."""
-        (name,) = bot_state(1)
-        return time_blocking(self._raw.set, [(name, next(self._values)) for _ in range(calls)])
-
-    def close(self) -> None:
-        """Close the file."""
-        self._raw.close()
-
-
-class RawReplaces:
-    """The least that replacing a file can cost, in a program of its own."""
-
-    def __init__(self, program: Path, path: Path, content: Path) -> None:
-        self._program = program
-        self._path = path
-        self._content = content
-
-    async def set(self, calls: int) -> float:
-        """Return the median, as for the `set`s it is compared with."""
-        command = [str(self._program), str(self._path), str(calls)]
-        content = self._content.read_bytes()
-
-        def run() -> bytes:
-            return subprocess.run(command, input=content, capture_output=True, check=True).stdout
-
-        output = await asyncio.to_thread(run)
-        return median(int(nanoseconds) / 1_000 for nanoseconds in output.split())
 
 
 async def time_sets(

@@ -19,7 +19,8 @@ from bench.contestants import (
     Contestant,
     contestant_named,
 )
-from bench.entrants import Entrant, RawAppends, RawReplaces
+from bench.entrants import Entrant
+from bench.floors import RawAppend, RawReplace
 from bench.plain import State
 from bench.results import Cell
 from bench.state import bot_state, write_json
@@ -152,7 +153,7 @@ class Size:
         ]
         cells = []
         async with AsyncExitStack() as stack:
-            raw = stack.enter_context(closing(RawAppends(self.directory / workloads.RAW_APPEND)))
+            raw = stack.enter_context(closing(RawAppend(self.directory / workloads.RAW_APPEND)))
             for entrant in entrants:
                 await entrant.store.open()
                 # After an error too: some have threads that would keep this process.
@@ -164,7 +165,7 @@ class Size:
         return cells
 
     async def measure_joint(
-        self, joint: Joint, entrants: Sequence[Entrant], raw: RawAppends
+        self, joint: Joint, entrants: Sequence[Entrant], raw: RawAppend
     ) -> list[Cell]:
         """Measure one workload."""
         taking_part = [entrant for entrant in entrants if hasattr(entrant.store, joint.method)]
@@ -178,7 +179,7 @@ class Size:
             )
             for entrant in taking_part
         ]
-        self.add_references(joint.workload, subjects, entrants, raw)
+        subjects = self.with_references(joint.workload, subjects, entrants, raw)
         turns = self.limits.turns if joint.many_turns else self.limits.turns_of_slow_calls
         cells = await self.take_turns(joint.workload, subjects, turns, joint.calls_max)
         if is_writing:
@@ -186,30 +187,26 @@ class Size:
                 await entrant.settle()
         return cells
 
-    def add_references(
+    def with_references(
         self,
         workload: str,
-        subjects: list[Subject],
+        subjects: Sequence[Subject],
         entrants: Sequence[Entrant],
-        raw: RawAppends,
-    ) -> None:
+        raw: RawAppend,
+    ) -> list[Subject]:
         """Put beside aiokv what it is measured by."""
-        names = [subject.name for subject in subjects]
         (aiokv,) = (entrant for entrant in entrants if entrant.name == AIOKV)
+        references = {}
         if workload in (workloads.SET, workloads.KV_SET):
-            subjects.insert(names.index(AIOKV_JOURNAL) + 1, Subject(workloads.RAW_APPEND, raw.set))
-        if (
-            workload == workloads.SET
-            and self.raw_replace is not None
-            and self.keys == min(self.limits.sizes)
-        ):
-            path = self.directory / "raw-replace.json"
-            replaces = RawReplaces(self.raw_replace, path, aiokv.path)
-            subjects.insert(names.index(AIOKV) + 1, Subject(workloads.RAW_REPLACE, replaces.set))
+            references[AIOKV_JOURNAL] = Subject(workloads.RAW_APPEND, raw.set_some)
+        are_few = self.keys == min(self.limits.sizes)
+        if workload == workloads.SET and are_few and self.raw_replace is not None:
+            raw_replace = RawReplace(self.raw_replace, self.directory / "replaced", aiokv.path)
+            references[AIOKV] = Subject(workloads.RAW_REPLACE, raw_replace.set_some)
         if workload == workloads.INCREMENTS:
-            subjects.insert(
-                names.index(AIOKV) + 1, Subject(workloads.SETS_BESIDE, aiokv.set_beside_increments)
-            )
+            references[AIOKV] = Subject(workloads.SETS_BESIDE, aiokv.set_beside_increments)
+        beside = ((subject, references.get(subject.name)) for subject in subjects)
+        return [subject for pair in beside for subject in pair if subject is not None]
 
     async def measure_alone(self, filled: Sequence[Contestant]) -> list[Cell]:
         """Measure in a process for each what it writes and, with most keys, how it stops a loop."""

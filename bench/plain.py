@@ -48,12 +48,6 @@ class PlainKV:
         await self._change(lambda state: state.pop(key, None))
         return True
 
-    async def clear(self) -> bool:
-        """Remove the file."""
-        async with self._lock:
-            await asyncio.to_thread(self._path.unlink, missing_ok=True)
-        return True
-
     async def close(self) -> None:
         """Do nothing: nothing stays open between two calls."""
 

@@ -51,6 +51,25 @@ class Store(Protocol):
         """Let go of everything."""
 
 
+class Defaults:
+    """What stores that can be awaited do, where nothing else is better."""
+
+    async def open(self) -> None:
+        """Do nothing: it is open, or the first operation opens it."""
+
+    async def set_at_once(self, items: Sequence[Item]) -> None:
+        raise NotImplementedError
+
+    async def fill(self, state: State) -> None:
+        await self.set_at_once(list(state.items()))
+
+    async def close(self) -> None:
+        """Do nothing: everything is stored."""
+
+    async def in_thread(self, function: Callable[..., Result], *arguments: Any) -> Result:
+        return await asyncio.to_thread(function, *arguments)
+
+
 class AiokvStore(AioKV):
     """aiokv itself: nothing stands between it and the clock."""
 
@@ -69,12 +88,9 @@ class AiokvStore(AioKV):
         """Do nothing: the first operation opens the file."""
 
     async def set_at_once(self, items: Sequence[Item]) -> None:
-        """Write all of them with one call."""
         await self.set_many(dict(items))
 
     async def transact(self, key: str) -> None:  # type: ignore[override]
-        """Read, add one and write."""
-
         def add_one(transaction: Transaction) -> None:
             transaction.set(key, transaction.get(key, 0) + 1)
 
@@ -96,37 +112,24 @@ class AiokvStore(AioKV):
         await self.get("")
 
 
-class PlainStore(PlainKV):
+class PlainStore(PlainKV, Defaults):
     """The same interface in plain Python."""
 
-    async def open(self) -> None:
-        """Do nothing: every operation opens the file."""
-
     async def set_at_once(self, items: Sequence[Item]) -> None:
-        """Start all of them together."""
         await asyncio.gather(*(self.set(key, value) for key, value in items))
 
     async def fill(self, state: State) -> None:
-        """Write the file as `json` does."""
         write_json(self._path, state)
 
 
-class SqliteStore(SqliteKV):
+class SqliteStore(SqliteKV, Defaults):
     """SQLite from the standard library, called on the event loop."""
 
-    async def open(self) -> None:
-        """Do nothing: it is connected."""
-
     async def set_at_once(self, items: Sequence[Item]) -> None:
-        """Insert or update many rows in one transaction."""
         self.set_many(items)
 
-    async def fill(self, state: State) -> None:
-        """Insert everything in one transaction."""
-        self.set_many(list(state.items()))
 
-
-class DictStore:
+class DictStore(Defaults):
     """The floor: `async def`s on a dict, which `json.load` fills."""
 
     def __init__(self, path: Path) -> None:
@@ -139,44 +142,28 @@ class DictStore:
             self._items = read_json(self._path)
 
     async def get(self, key: str) -> Any:
-        """Look into the dict."""
         return self._items[key]
 
     async def set(self, key: str, value: Any) -> None:
-        """Change the dict."""
         self._items[key] = value
 
     async def set_at_once(self, items: Sequence[Item]) -> None:
-        """Change the dict."""
         self._items.update(items)
 
     async def delete(self, key: str) -> None:
-        """Change the dict."""
         del self._items[key]
 
     async def get_many(self, keys: Sequence[str]) -> State:
-        """Look into the dict for each."""
         return {key: self._items[key] for key in keys}
 
     async def keys(self, prefix: str) -> list[str]:
-        """Look at every key."""
         return [key for key in self._items if key.startswith(prefix)]
 
     async def get_all(self) -> State:
-        """Copy the dict."""
         return dict(self._items)
 
     async def fill(self, state: State) -> None:
-        """Write the file as `json` does."""
         write_json(self._path, state)
 
-    async def close(self) -> None:
-        """Do nothing: it stores nothing."""
-
     def get_blocking(self, key: str) -> Any:
-        """Look into the dict."""
         return self._items[key]
-
-    async def in_thread(self, function: Callable[..., Result], *arguments: Any) -> Result:
-        """Call a function in a thread."""
-        return await asyncio.to_thread(function, *arguments)

@@ -37,27 +37,21 @@ class BlockingStore(ABC):
         await self.in_thread(self._open)
 
     def get(self, key: str) -> Awaitable[Any]:
-        """Read in the thread."""
         return self.in_thread(self.get_blocking, key)
 
     def set(self, key: str, value: Any) -> Awaitable[Any]:
-        """Write in the thread."""
         return self.in_thread(self.set_blocking, key, value)
 
     async def set_at_once(self, items: Sequence[Item]) -> None:
-        """Write all of them with one detour."""
         await self.in_thread(self._set_at_once, items)
 
     def delete(self, key: str) -> Awaitable[Any]:
-        """Delete in the thread."""
         return self.in_thread(self._delete, key)
 
     def get_all(self) -> Awaitable[State]:
-        """Build the dict in the thread."""
         return self.in_thread(self._get_all)
 
     async def fill(self, state: State) -> None:
-        """Write everything with one detour."""
         await self.in_thread(self._fill, list(state.items()))
 
     async def close(self) -> None:
@@ -73,12 +67,10 @@ class BlockingStore(ABC):
     def _open(self) -> None: ...
 
     @abstractmethod
-    def get_blocking(self, key: str) -> Any:
-        """Read, in the thread."""
+    def get_blocking(self, key: str) -> Any: ...
 
     @abstractmethod
-    def set_blocking(self, key: str, value: Any) -> None:
-        """Write, in the thread."""
+    def set_blocking(self, key: str, value: Any) -> None: ...
 
     @abstractmethod
     def _set_at_once(self, items: Sequence[Item]) -> None: ...
@@ -166,15 +158,12 @@ class DiskcacheStore(BlockingStore):
         self._index: Any = diskcache.Index(str(self._path))
 
     def add(self, key: str, value: Any) -> Awaitable[bool]:
-        """Store the value if there is none."""
         return self.in_thread(self._index.cache.add, key, value)
 
     def increment(self, key: str) -> Awaitable[int]:
-        """Add one."""
         return self.in_thread(self._index.cache.incr, key)
 
     def transact(self, key: str) -> Awaitable[None]:
-        """Read, add one and write."""
         return self.in_thread(self._transact, key)
 
     def _transact(self, key: str) -> None:
@@ -245,11 +234,9 @@ class RocksdictStore(BlockingStore):
         self._options = options
 
     def get_many(self, keys: Sequence[str]) -> Awaitable[State]:
-        """Read several keys with one call."""
         return self.in_thread(self._get_many, keys)
 
     def keys(self, prefix: str) -> Awaitable[list[str]]:
-        """List the keys from the first that may have the prefix."""
         return self.in_thread(self._keys, prefix)
 
     def _get_many(self, keys: Sequence[str]) -> State:

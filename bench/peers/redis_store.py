@@ -9,7 +9,7 @@ from __future__ import annotations
 import asyncio
 import shutil
 import socket
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
@@ -18,13 +18,13 @@ import redis
 import redis.asyncio
 
 from bench.plain import State
-from bench.stores import Item, Result
+from bench.stores import Defaults, Item
 
 SERVER = shutil.which("redis-server")
 FILLED_AT_ONCE = 10_000
 
 
-class RedisStore:
+class RedisStore(Defaults):
     """A server on the loopback interface, and two clients: one for each kind of call."""
 
     def __init__(self, path: Path) -> None:
@@ -57,31 +57,24 @@ class RedisStore:
                 raise RuntimeError("redis-server ended by itself")
 
     async def get(self, key: str) -> Any:
-        """Ask the server."""
         return orjson.loads(await self._client.get(key))
 
     async def set(self, key: str, value: Any) -> None:
-        """Tell the server."""
         await self._client.set(key, orjson.dumps(value))
 
     async def set_at_once(self, items: Sequence[Item]) -> None:
-        """Tell the server everything with one command."""
         await self._client.mset({key: orjson.dumps(value) for key, value in items})
 
     async def delete(self, key: str) -> None:
-        """Tell the server."""
         await self._client.delete(key)
 
     async def add(self, key: str, value: Any) -> bool:
-        """Store the value if there is none."""
         return bool(await self._client.set(key, orjson.dumps(value), nx=True))
 
     async def increment(self, key: str) -> None:
-        """Add one."""
         await self._client.incr(key)
 
     async def get_many(self, keys: Sequence[str]) -> State:
-        """Ask for several keys with one command."""
         values = await self._client.mget(keys)
         return {key: orjson.loads(value) for key, value in zip(keys, values, strict=True)}
 
@@ -96,7 +89,6 @@ class RedisStore:
         )
 
     async def fill(self, state: State) -> None:
-        """Tell the server everything with some commands."""
         items = list(state.items())
         for start in range(0, len(items), FILLED_AT_ONCE):
             await self.set_at_once(items[start : start + FILLED_AT_ONCE])
@@ -109,17 +101,11 @@ class RedisStore:
         await self._server.wait()
 
     def get_blocking(self, key: str) -> Any:
-        """Ask the server."""
         value: Any = self._blocking.get(key)
         return orjson.loads(value)
 
     def set_blocking(self, key: str, value: Any) -> None:
-        """Tell the server."""
         self._blocking.set(key, orjson.dumps(value))
-
-    async def in_thread(self, function: Callable[..., Result], *arguments: Any) -> Result:
-        """Call a function in a thread."""
-        return await asyncio.to_thread(function, *arguments)
 
     async def _is_ready(self) -> bool:
         try:

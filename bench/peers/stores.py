@@ -19,10 +19,10 @@ import orjson
 import pickledb
 
 from bench.plain import State
-from bench.stores import Item, Result
+from bench.stores import Defaults, Item
 
 
-class PickledbStore:
+class PickledbStore(Defaults):
     """pickleDB through its coroutines. Its own `get`: it looks into a dict."""
 
     def __init__(self, path: Path) -> None:
@@ -30,7 +30,6 @@ class PickledbStore:
         self.get: Callable[[str], Awaitable[Any]] = self._database.get
 
     async def open(self) -> None:
-        """Load the file."""
         await self._database.load()
 
     async def set(self, key: str, value: Any) -> None:
@@ -53,15 +52,8 @@ class PickledbStore:
         """Copy the dict, which is public."""
         return dict(self._database.db)
 
-    async def fill(self, state: State) -> None:
-        """Set everything, then save once."""
-        await self.set_at_once(list(state.items()))
 
-    async def close(self) -> None:
-        """Do nothing: everything is saved."""
-
-
-class AiosqliteStore:
+class AiosqliteStore(Defaults):
     """SQLite through aiosqlite, in the mode that SQLite recommends for it: a log written ahead."""
 
     def __init__(self, path: Path, synchronous: str) -> None:
@@ -89,24 +81,20 @@ class AiosqliteStore:
         return orjson.loads(value)
 
     async def set(self, key: str, value: Any) -> None:
-        """Insert or update one row."""
         await self._connection.execute(self._SET, (key, orjson.dumps(value)))
 
     async def set_at_once(self, items: Sequence[Item]) -> None:
-        """Insert or update many rows in one transaction."""
         await self._connection.execute("BEGIN")
         rows = [(key, orjson.dumps(value)) for key, value in items]
         await self._connection.executemany(self._SET, rows)
         await self._connection.commit()
 
     async def add(self, key: str, value: Any) -> bool:
-        """Insert one row if there is none."""
         row = key, orjson.dumps(value)
         inserted = await self._connection.execute("INSERT OR IGNORE INTO items VALUES (?, ?)", row)
         return bool(inserted.rowcount == 1)
 
     async def increment(self, key: str) -> None:
-        """Add one with one statement."""
         statement = (
             "INSERT INTO items VALUES (?, '1')"
             " ON CONFLICT DO UPDATE SET value = CAST(value + 1 AS TEXT)"
@@ -114,7 +102,6 @@ class AiosqliteStore:
         await self._connection.execute(statement, (key,))
 
     async def get_many(self, keys: Sequence[str]) -> State:
-        """Fetch several rows with one call."""
         places = ", ".join("?" * len(keys))
         rows = await self._connection.execute_fetchall(
             f"SELECT key, value FROM items WHERE key IN ({places})", keys
@@ -122,7 +109,6 @@ class AiosqliteStore:
         return {key: orjson.loads(value) for key, value in rows}
 
     async def keys(self, prefix: str) -> list[str]:
-        """Fetch a range of the index."""
         end = prefix[:-1] + chr(ord(prefix[-1]) + 1)
         rows = await self._connection.execute_fetchall(
             "SELECT key FROM items WHERE key >= ? AND key < ?", (prefix, end)
@@ -141,7 +127,6 @@ class AiosqliteStore:
             await self._connection.commit()
 
     async def delete(self, key: str) -> None:
-        """Delete one row."""
         await self._connection.execute("DELETE FROM items WHERE key = ?", (key,))
 
     async def get_all(self) -> State:
@@ -149,18 +134,13 @@ class AiosqliteStore:
         rows = await self._connection.execute_fetchall("SELECT key, value FROM items")
         return await asyncio.to_thread(lambda: {key: orjson.loads(value) for key, value in rows})
 
-    async def fill(self, state: State) -> None:
-        """Insert everything in one transaction."""
-        await self.set_at_once(list(state.items()))
-
     async def close(self) -> None:
-        """Close the connection."""
         await self._connection.close()
 
     _SET = "INSERT INTO items VALUES (?, ?) ON CONFLICT DO UPDATE SET value = excluded.value"
 
 
-class LmdbStore:
+class LmdbStore(Defaults):
     """LMDB through `lmdb.aio`, except for `get`.
 
     Its documentation calls a read on the event loop safe while the database is in memory, as it is
@@ -176,18 +156,15 @@ class LmdbStore:
         self._asynchronous = lmdb.aio.wrap(self._environment)
 
     async def get(self, key: str) -> Any:
-        """Read in a transaction, on the event loop."""
         return self.get_blocking(key)
 
     async def get_many(self, keys: Sequence[str]) -> State:
-        """Read several keys in a transaction, on the event loop."""
         encoded = [key.encode() for key in keys]
         with self._environment.begin() as transaction, transaction.cursor() as cursor:
             pairs: Any = cursor.getmulti(encoded)
         return {key.decode(): orjson.loads(value) for key, value in pairs}
 
     async def keys(self, prefix: str) -> list[str]:
-        """List the keys from the first that may have the prefix, on the event loop."""
         start = prefix.encode()
         with self._environment.begin() as transaction, transaction.cursor() as cursor:
             cursor.set_range(start)
@@ -195,7 +172,6 @@ class LmdbStore:
             return [key.decode() for key in takewhile(lambda key: key.startswith(start), keys)]
 
     async def add(self, key: str, value: Any) -> bool:
-        """Write in a transaction if there is nothing."""
         async with self._asynchronous.begin(write=True) as transaction:
             added: bool = await transaction.put(key.encode(), orjson.dumps(value), overwrite=False)
         return added
@@ -210,19 +186,13 @@ class LmdbStore:
             transaction.put(key, orjson.dumps(orjson.loads(value) + 1))
 
     def get_blocking(self, key: str) -> Any:
-        """Read in a transaction."""
         with self._environment.begin() as transaction:
             value: Any = transaction.get(key.encode())
         return orjson.loads(value)
 
     def set_blocking(self, key: str, value: Any) -> None:
-        """Write in a transaction."""
         with self._environment.begin(write=True) as transaction:
             transaction.put(key.encode(), orjson.dumps(value))
-
-    async def in_thread(self, function: Callable[..., Result], *arguments: Any) -> Result:
-        """Call a function in a thread."""
-        return await asyncio.to_thread(function, *arguments)
 
     async def set(self, key: str, value: Any) -> None:
         """Write in a transaction, which is a thread of its own in `lmdb.aio`."""
@@ -230,7 +200,6 @@ class LmdbStore:
             await transaction.put(key.encode(), orjson.dumps(value))
 
     async def set_at_once(self, items: Sequence[Item]) -> None:
-        """Write all in one call and one transaction."""
         pairs = [(key.encode(), orjson.dumps(value)) for key, value in items]
         async with (
             self._asynchronous.begin(write=True) as transaction,
@@ -239,7 +208,6 @@ class LmdbStore:
             await cursor.putmulti(pairs)
 
     async def delete(self, key: str) -> None:
-        """Delete in a transaction."""
         async with self._asynchronous.begin(write=True) as transaction:
             await transaction.delete(key.encode())
 
@@ -251,10 +219,5 @@ class LmdbStore:
             lambda: {key.decode(): orjson.loads(value) for key, value in pairs}
         )
 
-    async def fill(self, state: State) -> None:
-        """Write everything in one transaction."""
-        await self.set_at_once(list(state.items()))
-
     async def close(self) -> None:
-        """Close the environment."""
         await self._asynchronous.close()
