@@ -34,7 +34,10 @@ impl Writer {
                     return Err(failure.after_change(empty));
                 }
             }
-            Some(locked) => self.remove_state_file(locked, flush)?,
+            Some(locked) => {
+                self.make_absence_of_journal_durable(flush)?;
+                self.remove_state_file(locked, flush)?;
+            }
             None => self.remove_without_state_file(has_journal, flush)?,
         }
         self.disk = OnDisk::Missing;
@@ -91,6 +94,17 @@ impl Writer {
             _ => {}
         }
         Ok(())
+    }
+
+    /// Makes durable that there is no journal, before the state file changes, unless that is known:
+    /// the process that removed it may have died before it could. A journal that comes back after a
+    /// loss of power fits the state file from before, and no other.
+    pub(super) fn make_absence_of_journal_durable(&mut self, flush: bool) -> Result<()> {
+        match self.disk {
+            OnDisk::File { durable: true, .. } | OnDisk::Journaled { .. } => Ok(()),
+            _ if flush => self.files().directories.flush_if_present(),
+            _ => Ok(()),
+        }
     }
 
     /// Makes durable that there is no state file, whichever process removed it.

@@ -242,6 +242,7 @@ impl Writer {
         if locked.is_none() {
             self.require_nothing()?;
         }
+        self.make_absence_of_journal_durable(flush)?;
         let files = self.files();
         let new = temporary.become_state_file(locked, &mut files.directories, flush)?;
         self.disk = OnDisk::File { file: new.handle().clone(), content, durable: flush };

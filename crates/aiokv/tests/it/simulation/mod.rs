@@ -81,6 +81,17 @@ fn processes_share_a_store_through_anything() {
     assert!(statistics.runs < RUNS || statistics.steps >= STEPS_MIN);
 }
 
+/// A process removed the journal after a checkpoint, and its flush of the directory failed. Its next
+/// change replaced the state file. A loss of power brought the journal back beside a state file that it
+/// did not fit, so the store could not be read.
+#[test]
+fn a_journal_that_comes_back_fits_the_state_file() {
+    let seed = 1_795_577_098_813_505_432;
+    if let Err(failure) = run(seed, &Mix::of(seed), None, &Crew::new()) {
+        panic!("{failure}");
+    }
+}
+
 #[test]
 fn a_seed_repeats_a_run() {
     let crew = Crew::new();
