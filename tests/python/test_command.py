@@ -229,6 +229,22 @@ def test_a_reader_that_goes_away_is_no_failure(
         assert process.wait() == 0
 
 
+@pytest.mark.parametrize("closed", ["<&- >&-", "<&- >&- 2>&-"])
+def test_a_process_without_standard_streams_damages_nothing(
+    closed: str, binary: Program, directory: Callable[[], Path]
+) -> None:
+    """`aiokv increment state.json n <&- >&-` opened the file as number 1 and printed the sum into it.
+
+    The runtime of the binary opens the numbers 0 to 2 at its start. An interpreter does not.
+    """
+    for program in (binary, MODULE, SCRIPT):
+        path = directory()
+        words = f'"$@" increment state.json count {closed}'
+        ran = subprocess.run(["sh", "-c", words, "sh", *program], cwd=path, check=False)
+        assert ran.returncode == 0
+        assert json.loads((path / "state.json").read_text())["count"] == 1
+
+
 def test_any_argument_that_a_shell_can_give_is_taken(directory: Callable[[], Path]) -> None:
     name = os.fsdecode(b"not utf-8: \xff.json")
     path = directory() / name
