@@ -1,8 +1,8 @@
 """Formats of Python for ``aiokv import`` and ``aiokv export``.
 
-The command starts ``python -m aiokv._exchange`` and talks with it through a pipe, in JSON Lines:
-``{"key": "last_command", "value": "ping"}``. ``read`` writes the entries of a file to standard
-output; ``write`` creates a file of the entries from standard input.
+The command runs this module in a process of its own and talks with it through a pipe, in JSON
+Lines: ``{"key": "last_command", "value": "ping"}``. ``read`` writes the entries of a file to
+standard output; ``write`` creates a file of the entries from standard input.
 
 What JSON does not have is an error that names the key; then nothing more is written. The exit
 status is that of the command.
@@ -52,6 +52,9 @@ class ExchangeError(Exception):
 def main(words: list[str] | None = None) -> int:
     """Do what the words say and return the exit status."""
     options = _parser().parse_args(words)
+    # A store takes ints of any size. The first versions of Python 3.10 have no limit.
+    if hasattr(sys, "set_int_max_str_digits"):
+        sys.set_int_max_str_digits(0)
     try:
         if options.direction == "read":
             _print(READERS[options.format](options))
@@ -126,7 +129,7 @@ def _new_files(path: Path) -> Generator[None, None, None]:
     """Refuse to replace the files that a format may have, and remove them after a failure."""
     files = [path, *(path.with_name(path.name + end) for end in SHELF_ENDINGS)]
     for file in files:
-        if file.exists():
+        if os.path.lexists(file):
             message = f"cannot write `{file}`: there is such a file already; choose another name"
             raise ExchangeError(SYSTEM, message)
     try:

@@ -233,7 +233,7 @@ def test_a_reader_that_goes_away_is_no_failure(
 def test_a_process_without_standard_streams_damages_nothing(
     closed: str, binary: Program, directory: Callable[[], Path]
 ) -> None:
-    """`aiokv increment state.json n <&- >&-` opened the file as number 1 and printed the sum into it.
+    """`aiokv increment state.json n <&- >&-` opened the file as number 1 and printed into it.
 
     The runtime of the binary opens the numbers 0 to 2 at its start. An interpreter does not.
     """

@@ -58,6 +58,26 @@ def test_what_was_written_is_read_again(tmp_path: Path, kind: str) -> None:
 
 
 @pytest.mark.parametrize("kind", ["shelve", "sqlite"])
+def test_a_number_of_any_size_goes_out_and_comes_back(tmp_path: Path, kind: str) -> None:
+    """Python reads and prints up to 4300 digits, unless it is told otherwise: an export of more
+    failed with a traceback."""
+    target = tmp_path / "target"
+    line = b'{"key": "large", "value": ' + b"9" * 5000 + b"}\n"
+    assert exchange("write", kind, "--entries=1", target, given=line).stderr == b""
+    done = exchange("read", kind, target)
+    assert (done.returncode, done.stdout) == (0, line)
+
+
+def test_nothing_is_written_behind_a_link_that_leads_nowhere(tmp_path: Path) -> None:
+    """A link to a missing file passed for a name that is free, and SQLite wrote behind it."""
+    target = tmp_path / "target.sqlite"
+    target.symlink_to("elsewhere.sqlite")
+    done = write("sqlite", target, {"a": 1})
+    assert done.returncode == 5 and b"already" in done.stderr
+    assert list(tmp_path.iterdir()) == [target]
+
+
+@pytest.mark.parametrize("kind", ["shelve", "sqlite"])
 def test_what_is_there_is_not_replaced(tmp_path: Path, kind: str) -> None:
     target = tmp_path / "target"
     target.write_text("mine")
@@ -169,9 +189,9 @@ def test_half_of_an_export_is_removed(tmp_path: Path, kind: str) -> None:
 # --- with the command ---
 
 
-def command(*words: str | Path) -> subprocess.CompletedProcess[str]:
+def command(*words: str | Path, cwd: Path | None = None) -> subprocess.CompletedProcess[str]:
     words = (sys.executable, "-m", "aiokv", *words)
-    return subprocess.run(words, capture_output=True, text=True, check=False)
+    return subprocess.run(words, cwd=cwd, capture_output=True, text=True, check=False)
 
 
 class Mark:
@@ -230,3 +250,15 @@ def test_a_store_becomes_a_database_and_a_store_again(tmp_path: Path) -> None:
         assert rows.fetchall() == [('"ping"',)]
     assert command("import", again, target).returncode == 0
     assert json.loads(again.read_bytes()) == values
+
+
+def test_no_code_in_the_current_directory_runs(tmp_path: Path) -> None:
+    """`aiokv import state.json bot.sqlite` ran a file `sqlite3.py` of the directory that it was
+    called in, because `python -m` imports from there first."""
+    source, mark = tmp_path / "bot.sqlite", tmp_path / "mark"
+    database(source, "CREATE TABLE entries (key, value)", "INSERT INTO entries VALUES ('a', 1)")
+    for name in ("argparse", "shelve", "sqlite3"):
+        (tmp_path / f"{name}.py").write_text(f"open({str(mark)!r}, 'w')")
+    done = command("import", "state.json", source, cwd=tmp_path)
+    assert (done.stdout, done.stderr) == ('{"imported":1,"kept":0}\n', "")
+    assert not mark.exists()

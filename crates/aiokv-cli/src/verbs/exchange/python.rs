@@ -13,6 +13,11 @@ use crate::outcome::{Failure, Outcome, Status};
 /// The interpreter of a command that Python did not call.
 const PYTHON: &str = "python3";
 
+/// Runs `aiokv._exchange`. For `-m` an interpreter imports from the current directory first, so a file
+/// there that is called `sqlite3.py` would run.
+const PROGRAM: &str = "import runpy, sys; sys.path[:] = filter(None, sys.path); \
+                       runpy.run_module('aiokv._exchange', run_name='__main__')";
+
 /// The interpreter that called the command.
 static CALLER: OnceLock<PathBuf> = OnceLock::new();
 
@@ -35,7 +40,7 @@ impl Python {
     pub(super) fn start(words: Vec<OsString>) -> Outcome<Self> {
         let interpreter = CALLER.get().cloned().unwrap_or_else(|| PYTHON.into());
         let started = Command::new(&interpreter)
-            .args(["-m", "aiokv._exchange"])
+            .args(["-c", PROGRAM])
             .args(words)
             .stdin(Stdio::piped())
             .stdout(Stdio::piped())
