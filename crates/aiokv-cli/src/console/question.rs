@@ -29,12 +29,15 @@ impl Console {
         io::stdin().is_terminal() && io::stderr().is_terminal()
     }
 
-    /// Asks the person at the terminal for one of some letters, until it is one. The last of them is
-    /// the answer of who says nothing more.
+    /// Asks the person at the terminal for one of some letters, until it is one.
+    ///
+    /// # Errors
+    ///
+    /// If there is no answer, because the input ended.
     pub(crate) fn choose(&self, question: &str, letters: &str) -> Outcome<char> {
         loop {
             let Some(answer) = ask(&format!("{question}:"))? else {
-                return Ok(letters.chars().next_back().expect("there are letters"));
+                return Err(Failure::new(Status::No, "there was no answer"));
             };
             let chosen = letters.chars().find(|letter| answer == letter.to_string());
             if let Some(letter) = chosen {

@@ -228,6 +228,20 @@ fn at_a_terminal_a_mistake_can_be_given_up() {
     assert_eq!(left(&fixture), 0);
 }
 
+/// The end of the input passed for the answer to give up, which throws the text away.
+#[test]
+fn at_a_terminal_the_text_is_kept_if_there_is_no_answer() {
+    let fixture = Fixture::with_file(THREE_ENTRIES);
+    let mut person = at_terminal(&fixture, CLUMSY);
+    person.exp_string("e(x)it").expect("a question");
+    person.send_control('d').expect("it listens");
+    person.exp_string("there was no answer").expect("it says so");
+    person.exp_string("your text is in").expect("it says where");
+    person.exp_eof().expect("it ends");
+    assert_eq!(fixture.content(), THREE_ENTRIES);
+    assert_eq!(left(&fixture), 1);
+}
+
 #[test]
 fn at_a_terminal_the_person_decides_whose_change_counts() {
     for (answer, a) in [("y", "\"a\": 9"), ("s", "\"a\": 10"), ("x", "\"a\": 10")] {
