@@ -100,7 +100,11 @@ impl Scene {
         shell.args(["-c", &format!("stty rows 24 cols {COLUMNS}; \"$0\" \"$@\"; echo status $?")]);
         shell.arg(command.get_program()).args(command.get_args());
         shell.current_dir(command.get_current_dir().expect("it has one"));
-        shell.env_remove("AIOKV_PATH").env("TERM", "xterm").env_remove("NO_COLOR");
+        // With CI set, anstream takes every terminal for one that knows colours.
+        for variable in ["AIOKV_PATH", "NO_COLOR", "CLICOLOR", "CLICOLOR_FORCE", "CI"] {
+            shell.env_remove(variable);
+        }
+        shell.env("TERM", "xterm");
         shell.envs(environment.iter().copied());
         spawn_command(shell, Some(PATIENCE_MS)).expect("a terminal")
     }
