@@ -365,3 +365,27 @@ async def test_what_stores_the_same_again_still_acknowledges(kv: AioKV, path: Pa
     path.unlink()
     await kv.set("a", 1)
     assert json.loads(path.read_bytes()) == {"a": 1}
+
+
+def test_what_is_printed_without_standard_streams_does_not_stand_in_the_file(
+    tmp_path: Path,
+) -> None:
+    """In a program that was started without standard streams the file got the number of one, and
+    whatever wrote to that stream wrote into the file."""
+    program = """
+import os
+from aiokv import KV
+
+with KV("state.json", journal="always") as kv:
+    kv["a"] = 1
+    for number in range(3):
+        try:
+            os.write(number, b"printed")
+        except OSError:
+            pass
+    kv["b"] = 2
+"""
+    command = [sys.executable, "-c", program]
+    shell = ["sh", "-c", '"$@" <&- >&- 2>&-', "sh", *command]
+    assert subprocess.run(shell, cwd=tmp_path, check=False).returncode == 0
+    assert json.loads((tmp_path / "state.json").read_bytes()) == {"a": 1, "b": 2}

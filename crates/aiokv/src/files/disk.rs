@@ -3,7 +3,7 @@
 use std::ffi::OsStr;
 use std::fs::{self, OpenOptions, TryLockError};
 use std::io::{self, ErrorKind};
-use std::os::fd::AsRawFd;
+use std::os::fd::{AsRawFd, RawFd};
 use std::os::unix::fs::{DirBuilderExt, FileExt, MetadataExt, OpenOptionsExt, PermissionsExt};
 use std::path::{Path, PathBuf};
 
@@ -46,7 +46,7 @@ impl Storage for Disk {
                 Some(Errno::LOOP | Errno::MLINK | Errno::NXIO) => not_regular(),
                 _ => error,
             })?;
-        let file = DiskFile(file);
+        let file = DiskFile(beside_standard_streams(file)?);
         match file.metadata()?.kind {
             Kind::File => Ok(Box::new(file)),
             Kind::Directory => Err(Errno::ISDIR.into()),
@@ -61,7 +61,7 @@ impl Storage for Disk {
         };
         let file =
             OpenOptions::new().read(true).write(true).create_new(true).mode(mode).open(path)?;
-        Ok(Box::new(DiskFile(file)))
+        Ok(Box::new(DiskFile(beside_standard_streams(file)?)))
     }
 
     fn metadata(&self, path: &Path) -> io::Result<Metadata> {
@@ -237,6 +237,16 @@ impl File for DiskFile {
     fn unlock(&self) -> io::Result<()> {
         self.0.unlock()
     }
+}
+
+/// An open file under a number that no standard stream has. In a process that was started without
+/// these, what is printed would otherwise be written into the file.
+fn beside_standard_streams(file: fs::File) -> io::Result<fs::File> {
+    const LOWEST: RawFd = 3;
+    if file.as_raw_fd() >= LOWEST {
+        return Ok(file);
+    }
+    Ok(rustix::io::fcntl_dupfd_cloexec(&file, LOWEST)?.into())
 }
 
 fn not_regular() -> io::Error {
