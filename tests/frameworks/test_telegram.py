@@ -355,6 +355,18 @@ async def test_a_button_that_cannot_be_stored_keeps_no_other_from_being_stored(
     assert stored(path) == {"callback_data:keyboard:two": [2.0, {"b": 1}]}
 
 
+async def test_a_keyboard_that_cannot_be_stored_any_more_stays_as_it_was(
+    persistence: AioKVPersistence[Any, Any, Any], path: Path
+) -> None:
+    """A refused keyboard was taken for one that is gone, and what was stored of it was deleted."""
+    await persistence.update_callback_data(([("one", 1.0, {"a": 1})], {}))
+    with pytest.raises(TypeError, match=r'^callback_data\["one"\]\["a"\]: '):
+        await persistence.update_callback_data(([("one", 2.0, {"a": object()})], {}))
+    assert stored(path) == {"callback_data:keyboard:one": [1.0, {"a": 1}]}
+    await persistence.update_callback_data(([], {}))
+    assert stored(path) == {}
+
+
 # --- what an application may choose ---
 
 

@@ -205,18 +205,23 @@ class AioKVPersistence(BasePersistence[_UD, _CD, _BD]):
         """Store the keyboards and the callback queries, each under a key of its own."""
         keyboards, queries = data
         encoded: dict[str, Any] = {}
+        refused: set[str] = set()
         refusal: Exception | None = None
         for name, used, buttons in keyboards:
+            key = f"callback_data:keyboard:{name}"
             try:
                 encoded_buttons = encode(buttons, _keyboard_place(name), self._default, depth=1)
             except (TypeError, ValueError) as error:
+                refused.add(key)
                 refusal = refusal or error
             else:
-                encoded[f"callback_data:keyboard:{name}"] = [used, encoded_buttons]
+                encoded[key] = [used, encoded_buttons]
         for query, keyboard_name in queries.items():
             encoded[f"callback_data:query:{query}"] = keyboard_name
-        gone = dict.fromkeys(self._callback_keys - encoded.keys(), _GONE)
-        self._callback_keys = set(encoded)
+        # What is stored of a keyboard that is refused now stays.
+        kept = self._callback_keys & refused
+        gone = dict.fromkeys(self._callback_keys - encoded.keys() - kept, _GONE)
+        self._callback_keys = kept | encoded.keys()
         await self._set(gone | encoded)
         if refusal is not None:
             raise refusal
