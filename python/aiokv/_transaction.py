@@ -82,11 +82,16 @@ class Transaction:
         self._written[key] = self._store.nothing()
 
     def increment(self, key: str, by: float = 1, default: float = 0) -> Any:
-        """Add a number to the value of ``key``, and return the sum."""
+        """Add a number to the value of ``key``, and return the sum. See ``AioKV.increment``."""
         value = self.get(key, default)
         for what, number in (("by", by), ("the value", value), ("default", default)):
             require_number(key, what, number)
-        value += by
+        try:
+            value += by
+        except OverflowError:
+            raise ValueError(
+                f"cannot increment {key!r}: the sum of an int and a float is too large for a float"
+            ) from None
         self.set(key, value)
         return value
 

@@ -72,10 +72,14 @@ class Oracle:
         for number in value, by, default:
             if type(number) not in (int, float):
                 raise TypeError(number)
-        if math.isinf(value + by):
+        try:
+            total = value + by
+        except OverflowError:
+            total = math.inf
+        if isinstance(total, float) and math.isinf(total):
             raise ValueError(by)
-        self.set(key, value + by)
-        return value + by
+        self.set(key, total)
+        return total
 
     def update(self, key: str, function: Callable[[Any], Any], default: Any = None) -> Any:
         new = function(copy.deepcopy(self.entries.get(key, default)))

@@ -73,6 +73,16 @@ def transfer(t: Transaction) -> int:
     return amount
 
 
+async def test_a_sum_that_is_too_large_is_the_same_error_in_a_transaction(kv: AioKV) -> None:
+    """The sum of a huge int and a float was an OverflowError in a transaction only."""
+    await kv.set("a", 10**400)
+    with pytest.raises(ValueError, match="too large for a float"):
+        await kv.increment("a", 0.5)
+    with pytest.raises(ValueError, match=r"'a'.* too large for a float"):
+        await kv.transact(lambda t: t.increment("a", 0.5))
+    assert await kv.get("a") == 10**400
+
+
 async def test_a_transaction_changes_several_keys_and_returns_a_result(kv: AioKV) -> None:
     await kv.set_many({"from": 5, "to": 1})
     assert await kv.transact(transfer) == 5
