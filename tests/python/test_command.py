@@ -272,8 +272,9 @@ def sessions() -> list[tuple[str, str]]:
 
 
 def steady(shown: str) -> str:
-    """Without what changes from run to run: the time, and how long ago it is."""
-    shown = re.sub(r"\b1[7-9]\d{8}\b", "1790000000", shown.replace("\r\n", "\n"))
+    """Without what changes from run to run: the time, how long ago it is, the bar of a slow run."""
+    shown = re.sub(r"[^\n]*(?:\r|\x1b\[2K)+", "", shown.replace("\r\n", "\n"))
+    shown = re.sub(r"\b1[7-9]\d{8}\b", "1790000000", shown)
     return re.sub(r"(?<=  )\d s(?=  )", "0 s", shown)
 
 
