@@ -313,8 +313,11 @@ fn resolve_directory(path: &Path) -> io::Result<PathBuf> {
         Err(error) if error.kind() == ErrorKind::NotFound => {}
         outcome => return outcome,
     }
-    if fs::symlink_metadata(path).is_ok() {
-        return Err(dangling(path));
+    match fs::symlink_metadata(path) {
+        Ok(found) if found.is_symlink() => return Err(dangling(path)),
+        // Another process has created it since.
+        Ok(_) => return fs::canonicalize(path),
+        Err(_) => {}
     }
     let parent = path.parent().ok_or(ErrorKind::NotFound)?;
     // `..` after a missing directory names nothing yet.
