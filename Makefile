@@ -13,6 +13,13 @@ SOURCES := Cargo.toml Cargo.lock pyproject.toml \
 
 .PHONY: demo dist test test-frameworks test-key-value torture fuzz lint bench bench-day bench-peers docs clean
 
+# Makes an environment in a folder, with a group of dependencies.
+define environment
+	$(PYTHON) -m venv $(1)
+	$(1)/bin/python -m pip install --quiet --upgrade 'pip>=25.1'
+	$(1)/bin/python -m pip install --quiet --group $(2)
+endef
+
 # Runs the example of the README and shows the file that it leaves behind.
 demo: $(DEMO)/built
 	cd $(DEMO) && rm -f state.json && venv/bin/python $(CURDIR)/examples/quickstart.py
@@ -24,9 +31,7 @@ demo: $(DEMO)/built
 WHEEL_FOR_Linux := --zig --compatibility manylinux2014
 dist: pyproject.toml
 	rm -rf $(DIST)
-	$(PYTHON) -m venv $(DIST)/tools
-	$(DIST)/tools/bin/python -m pip install --quiet --upgrade 'pip>=25.1'
-	$(DIST)/tools/bin/python -m pip install --quiet --group dist
+	$(call environment,$(DIST)/tools,dist)
 	PATH="$(CURDIR)/$(DIST)/tools/bin:$$PATH" $(DIST)/tools/bin/maturin build --release --locked \
 		--out $(DIST) $(WHEEL_FOR_$(shell uname))
 	$(DIST)/tools/bin/maturin sdist --out $(DIST)
@@ -131,9 +136,7 @@ clean:
 	rm -rf $(VENV)
 
 $(VENV)/tools: pyproject.toml
-	$(PYTHON) -m venv $(VENV)
-	$(BIN)/python -m pip install --quiet --upgrade 'pip>=25.1'
-	$(BIN)/python -m pip install --quiet --group dev
+	$(call environment,$(VENV),dev)
 	touch $@
 
 $(VENV)/built: $(VENV)/tools $(SOURCES)
@@ -147,15 +150,11 @@ $(DEMO)/built: $(SOURCES)
 	touch $@
 
 $(PEERS)/tools: pyproject.toml
-	$(PYTHON) -m venv $(PEERS)/venv
-	$(PEERS)/venv/bin/python -m pip install --quiet --upgrade 'pip>=25.1'
-	$(PEERS)/venv/bin/python -m pip install --quiet --group peers
+	$(call environment,$(PEERS)/venv,peers)
 	touch $@
 
 $(DOCS)/tools: pyproject.toml
-	$(PYTHON) -m venv $(DOCS)/venv
-	$(DOCS)/venv/bin/python -m pip install --quiet --upgrade 'pip>=25.1'
-	$(DOCS)/venv/bin/python -m pip install --quiet --group docs
+	$(call environment,$(DOCS)/venv,docs)
 	touch $@
 
 $(PEERS)/built: $(PEERS)/tools $(SOURCES)
@@ -163,9 +162,7 @@ $(PEERS)/built: $(PEERS)/tools $(SOURCES)
 	touch $@
 
 $(FRAMEWORKS)/tools: pyproject.toml
-	$(PYTHON) -m venv $(FRAMEWORKS)/venv
-	$(FRAMEWORKS)/venv/bin/python -m pip install --quiet --upgrade 'pip>=25.1'
-	$(FRAMEWORKS)/venv/bin/python -m pip install --quiet --group frameworks
+	$(call environment,$(FRAMEWORKS)/venv,frameworks)
 	touch $@
 
 $(FRAMEWORKS)/built: $(FRAMEWORKS)/tools $(SOURCES)
