@@ -139,13 +139,19 @@ impl Lines {
         self.lines.iter().rev().find(changes).map(|line| line.number)
     }
 
-    /// The place up to which a content of the state file holds the lines, if a checkpoint line
-    /// tells of it. `start` is where the lines begin.
-    pub(crate) fn checkpoint(&self, content: Digest, start: Position) -> Option<Position> {
+    /// The place up to which a content of the state file holds the lines, if the journal fits it.
+    ///
+    /// A content can come back: what the last of its checkpoint lines says is true. If the state
+    /// file was not replaced after that line, it holds the same (`Writer::replace`).
+    pub(crate) fn held_by(&self, content: Digest, header: &Header) -> Option<Position> {
+        let start = header.start;
         let through = self.lines.iter().rev().find_map(|line| match line.event {
             Event::Checkpoint { through, digest } if digest == content => Some(through),
             _ => None,
-        })?;
+        });
+        let Some(through) = through else {
+            return (header.continues == content).then_some(start);
+        };
         let last = self.lines.iter().find(|line| line.number == through);
         let place = last.map(|line| line.after).or((through == start.number).then_some(start))?;
         // What the file holds was durable before it became the file.
@@ -546,11 +552,24 @@ mod tests {
     #[test]
     fn a_content_that_a_checkpoint_line_tells_of_holds_the_lines_before() {
         let (text, _) = journal(&[A, B, Checkpoint(1)]);
-        let start = decode_header(text.as_bytes()).expect("whole").start;
+        let header = decode_header(text.as_bytes()).expect("whole");
         let lines = decode_all(text.as_bytes()).expect("whole");
-        let holds = lines.checkpoint(NEW_FILE, start).expect("a checkpoint line tells of it");
-        assert_eq!((holds.number, holds.offset), (1, lines.lines[0].after.offset));
-        assert_eq!(lines.checkpoint(CONTINUES, start), None);
+        let held = lines.held_by(NEW_FILE, &header).expect("a checkpoint line tells of it");
+        assert_eq!((held.number, held.offset), (1, lines.lines[0].after.offset));
+        assert_eq!(lines.held_by(CONTINUES, &header), Some(header.start));
+        assert_eq!(lines.held_by(Digest::of(b"another"), &header), None);
+    }
+
+    /// A file was cleared by a process that could not remove the journal. The content was the one
+    /// that the journal had begun with, so its lines were replayed and brought deleted keys back.
+    #[test]
+    fn a_content_that_came_back_holds_the_lines_before_the_last_checkpoint_line() {
+        let (mut text, end) = journal(&[A, Checkpoint(1)]);
+        text += &encode_checkpoint(end.number, CONTINUES, end).text;
+        let header = decode_header(text.as_bytes()).expect("whole");
+        let lines = decode_all(text.as_bytes()).expect("whole");
+        let held = lines.held_by(CONTINUES, &header).expect("the last line tells of it");
+        assert_eq!(held.number, end.number);
     }
 
     #[test]

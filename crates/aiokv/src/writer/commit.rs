@@ -264,7 +264,12 @@ impl Writer {
     ) -> Result<Temporary, Failure> {
         let mut temporary = self.create_temporary(locked, flush)?;
         let mut pieces = json_file::encode(self.memory.snapshot_with(record));
-        let written = pieces.try_for_each(|piece| temporary.write(&piece));
+        let mut written = pieces.try_for_each(|piece| temporary.write(&piece));
+        if self.disk.journal().is_some() && self.disk.content() == Some(temporary.digest()) {
+            // By their contents the journal tells the files apart, and its lines do not tell of this
+            // record.
+            written = written.and_then(|()| temporary.write("\n"));
+        }
         let flushed = written.and_then(|()| if flush { temporary.flush() } else { Ok(()) });
         flushed.map_err(Error::io("replace", &self.files().place.file))?;
         Ok(temporary)

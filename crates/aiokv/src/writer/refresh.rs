@@ -145,10 +145,7 @@ fn fit(files: &Files, text: &[u8], content: Digest) -> Result<(Position, Lines)>
     };
     let header = journal::decode_header(text).map_err(damaged)?;
     let lines = header.decode_lines(text).map_err(damaged)?;
-    if header.continues == content {
-        return Ok((header.start, lines));
-    }
-    if let Some(start) = lines.checkpoint(content, header.start) {
+    if let Some(start) = lines.held_by(content, &header) {
         return Ok((start, lines));
     }
     let problem = format!(

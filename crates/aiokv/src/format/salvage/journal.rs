@@ -56,11 +56,7 @@ impl SalvagedJournal {
     /// The number of the last line that a content of the state file holds, if the journal continues
     /// that content.
     pub(crate) fn held_by(&self, content: Digest) -> Option<u64> {
-        let header = self.header.as_ref()?;
-        if header.continues == content {
-            return Some(header.start.number);
-        }
-        self.lines.checkpoint(content, header.start).map(|place| place.number)
+        self.lines.held_by(content, self.header.as_ref()?).map(|place| place.number)
     }
 }
 

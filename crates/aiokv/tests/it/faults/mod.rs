@@ -362,3 +362,19 @@ fn clearing_with_a_journal() {
         ],
     });
 }
+
+/// An empty file is empty again after it was cleared. A process that could not replace it, or could not
+/// remove its journal, left a journal that fitted both, and changes came back or were lost.
+#[test]
+fn clearing_a_file_that_was_empty_before_its_journal() {
+    check_every_fault(&Scenario {
+        start: Start::NoDirectory,
+        options: appending(),
+        steps: vec![
+            Step::Ask(vec![set("a", "1"), delete("a")]),
+            Step::Ask(vec![set("b", "2")]),
+            Step::Ask(vec![Request::Clear]),
+            Step::Ask(vec![get("b"), set("c", "3")]),
+        ],
+    });
+}
