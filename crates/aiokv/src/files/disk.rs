@@ -7,13 +7,17 @@ use std::os::fd::{AsRawFd, RawFd};
 use std::os::unix::fs::{DirBuilderExt, FileExt, MetadataExt, OpenOptionsExt, PermissionsExt};
 use std::path::{Path, PathBuf};
 
+#[cfg(any(target_os = "linux", target_os = "android"))]
+use rustix::fs::StatxFlags;
 use rustix::fs::{
     AtFlags, CWD, FileType, OFlags, RenameFlags, Timespec, Timestamps, UTIME_NOW, UTIME_OMIT,
     futimens,
 };
 use rustix::io::Errno;
 
-use super::storage::{Access, Directory, File, Kind, Lock, Metadata, Storage, Visibility};
+use super::storage::{
+    Access, Directory, File, Identity, Kind, Lock, Metadata, Storage, Visibility,
+};
 
 /// How many symbolic links may lead to the file; Linux has the same limit.
 const LINKS_MAX: usize = 40;
@@ -66,6 +70,18 @@ impl Storage for Disk {
 
     fn metadata(&self, path: &Path) -> io::Result<Metadata> {
         Ok(metadata_of(&rustix::fs::statat(CWD, path, AtFlags::SYMLINK_NOFOLLOW)?))
+    }
+
+    #[cfg(any(target_os = "linux", target_os = "android"))]
+    fn identity(&self, path: &Path) -> io::Result<Identity> {
+        match rustix::fs::statx(CWD, path, AtFlags::SYMLINK_NOFOLLOW, StatxFlags::INO) {
+            Ok(found) => Ok(Identity {
+                device: rustix::fs::makedev(found.stx_dev_major, found.stx_dev_minor),
+                inode: found.stx_ino,
+            }),
+            Err(error) if lacks_statx(error) => Ok(self.metadata(path)?.identity()),
+            Err(error) => Err(error.into()),
+        }
     }
 
     fn rename(&self, from: &Path, to: &Path) -> io::Result<()> {
@@ -163,6 +179,15 @@ impl File for DiskFile {
         Ok(metadata_of(&rustix::fs::fstat(&self.0)?))
     }
 
+    #[cfg(any(target_os = "linux", target_os = "android"))]
+    fn has_name(&self) -> io::Result<bool> {
+        match rustix::fs::statx(&self.0, c"", AtFlags::EMPTY_PATH, StatxFlags::NLINK) {
+            Ok(found) => Ok(found.stx_nlink > 0),
+            Err(error) if lacks_statx(error) => Ok(self.metadata()?.links > 0),
+            Err(error) => Err(error.into()),
+        }
+    }
+
     fn read_at(&self, buffer: &mut [u8], offset: u64) -> io::Result<usize> {
         self.0.read_at(buffer, offset)
     }
@@ -247,6 +272,12 @@ fn beside_standard_streams(file: fs::File) -> io::Result<fs::File> {
         return Ok(file);
     }
     Ok(rustix::io::fcntl_dupfd_cloexec(&file, LOWEST)?.into())
+}
+
+/// Whether the system has no `statx`, or a sandbox forbids it.
+#[cfg(any(target_os = "linux", target_os = "android"))]
+fn lacks_statx(error: Errno) -> bool {
+    matches!(error, Errno::NOSYS | Errno::PERM)
 }
 
 fn not_regular() -> io::Error {

@@ -15,7 +15,7 @@ use super::access::{is_same, more_may_write, take_over};
 use super::directories::Directories;
 use super::io::{goes_on_after_nuls, read_from, read_while, write_all};
 use super::place::{Handle, Place};
-use super::storage::{Access, File, Kind, Metadata};
+use super::storage::{Access, File, Identity, Kind, Metadata};
 use super::temporary::{Creation, Temporary};
 use super::{Failure, LockedFile};
 use crate::error::{Error, Result};
@@ -60,9 +60,9 @@ impl Tail {
     /// Whether the last line still ends here and nothing was appended: two looks.
     pub(crate) fn is_current(&self) -> bool {
         let mut bytes = [0; 2];
-        let is_named = self.file.metadata().is_ok_and(|now| now.links > 0);
+        let has_name = self.file.has_name().is_ok_and(|it| it);
         let read = self.file.read_at(&mut bytes, self.end - 1);
-        is_named
+        has_name
             && match read {
                 Ok(2) => bytes == *b"\n\n",
                 // The last page is full.
@@ -92,8 +92,8 @@ impl OpenJournal {
     }
 
     /// Whether this is that file.
-    pub(crate) fn is_file(&self, other: &Metadata) -> bool {
-        self.handle.metadata.is_same_file(other)
+    pub(crate) fn is_file(&self, other: Identity) -> bool {
+        self.handle.metadata.identity() == other
     }
 
     /// Takes note that the state file holds the lines up to `start`.
@@ -149,14 +149,14 @@ impl JournalFile {
         Self(Arc::clone(place))
     }
 
-    /// What the name stands for, if anything.
-    pub(crate) fn look(&self) -> Result<Option<Metadata>> {
-        self.0.look(&self.0.journal)
+    /// Which file the name stands for, if it is any.
+    pub(crate) fn look(&self) -> Result<Option<Identity>> {
+        self.0.identify(&self.0.journal)
     }
 
     /// Opens the journal of a state file for reading, if there is one.
     pub(crate) fn open(&self, state: &Metadata) -> Result<Option<Handle>> {
-        let Some(named) = self.look()? else { return Ok(None) };
+        let Some(named) = self.0.look(&self.0.journal)? else { return Ok(None) };
         if named.kind == Kind::Link {
             return Err(self.refuse("it is a symbolic link"));
         }
@@ -185,7 +185,7 @@ impl JournalFile {
 
     /// Opens the journal of a state file that is gone, if there is one: one that belongs to this user.
     pub(crate) fn open_orphan(&self) -> Result<Option<Handle>> {
-        let Some(named) = self.look()? else { return Ok(None) };
+        let Some(named) = self.0.look(&self.0.journal)? else { return Ok(None) };
         self.open(&Metadata { owner: self.0.storage.user(), ..named })
     }
 
@@ -348,7 +348,7 @@ impl JournalFile {
     fn make_writable(&self, journal: &mut OpenJournal, state: &Metadata) -> Result<()> {
         if journal.handle.access != Access::ReadWrite {
             let opened = self.0.open(&self.0.journal, Access::ReadWrite)?;
-            let opened = opened.filter(|opened| journal.is_file(&opened.metadata));
+            let opened = opened.filter(|opened| journal.is_file(opened.metadata.identity()));
             let problem = || io::Error::other("another program replaced it");
             let cannot = Error::io("open for writing", &self.0.journal);
             journal.handle = opened.ok_or_else(|| cannot(problem()))?;

@@ -1,13 +1,13 @@
 //! Where a store is: the names of its files, and how they are looked up and opened.
 
 use std::ffi::{OsStr, OsString};
-use std::io::ErrorKind;
+use std::io::{self, ErrorKind};
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 use rustix::io::Errno;
 
-use super::storage::{Access, File, Metadata, Storage};
+use super::storage::{Access, File, Identity, Metadata, Storage};
 use crate::error::{Error, Result};
 
 /// The longest name that a file may have on the file systems in use, in bytes.
@@ -51,11 +51,12 @@ impl Place {
 
     /// What a name stands for, if anything.
     pub(crate) fn look(&self, path: &Path) -> Result<Option<Metadata>> {
-        match self.storage.metadata(path) {
-            Ok(metadata) => Ok(Some(metadata)),
-            Err(error) if error.kind() == ErrorKind::NotFound => Ok(None),
-            Err(error) => Err(Error::io("look at", path)(error)),
-        }
+        if_found(self.storage.metadata(path)).map_err(Error::io("look at", path))
+    }
+
+    /// Which file a name stands for, if it is any.
+    pub(crate) fn identify(&self, path: &Path) -> Result<Option<Identity>> {
+        if_found(self.storage.identity(path)).map_err(Error::io("look at", path))
     }
 
     /// Opens a file, if there is one.
@@ -77,6 +78,13 @@ impl Handle {
     /// Whether the file is the same, unchanged, by what is known of it now.
     pub(crate) fn is_unchanged(&self, now: &Metadata) -> bool {
         self.metadata == *now
+    }
+}
+
+fn if_found<T>(looked: io::Result<T>) -> io::Result<Option<T>> {
+    match looked {
+        Err(error) if error.kind() == ErrorKind::NotFound => Ok(None),
+        looked => looked.map(Some),
     }
 }
 

@@ -27,6 +27,14 @@ pub trait Storage: Send + Sync + 'static {
     /// What the name stands for. Does not follow a symbolic link.
     fn metadata(&self, path: &Path) -> io::Result<Metadata>;
 
+    /// Which file the name stands for. Does not follow a symbolic link.
+    ///
+    /// The times of a file that is appended to should not be asked for. Linux, since 6.13, notes at
+    /// its next write that they were seen, and the flush then takes half as long again.
+    fn identity(&self, path: &Path) -> io::Result<Identity> {
+        Ok(self.metadata(path)?.identity())
+    }
+
     /// Gives a file another name, which it takes from whatever has it. Both names are in the same
     /// directory.
     fn rename(&self, from: &Path, to: &Path) -> io::Result<()>;
@@ -61,6 +69,11 @@ pub trait Directory: Send + Sync {
 pub trait File: Send + Sync {
     /// What the handle stands for, even if the name is gone or names another file by now.
     fn metadata(&self) -> io::Result<Metadata>;
+
+    /// Whether the file still has a name. As [`Storage::identity`], it leaves the times alone.
+    fn has_name(&self) -> io::Result<bool> {
+        Ok(self.metadata()?.links > 0)
+    }
 
     /// Reads at most `buffer.len()` bytes from `offset`; 0 at the end.
     fn read_at(&self, buffer: &mut [u8], offset: u64) -> io::Result<usize>;
@@ -128,6 +141,15 @@ pub enum Lock {
     Exclusive,
 }
 
+/// Tells one file from another.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Identity {
+    /// The device of the file system.
+    pub device: u64,
+    /// The number of the file in its file system.
+    pub inode: u64,
+}
+
 /// What the file system says of a file. Two equal values of one handle mean that nobody changed
 /// the file in between: `changed` moves at every write, rename and change of permissions.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -168,8 +190,13 @@ pub enum Kind {
 }
 
 impl Metadata {
+    /// Which file it is.
+    pub fn identity(&self) -> Identity {
+        Identity { device: self.device, inode: self.inode }
+    }
+
     /// Whether both describe the same file, changed or not.
     pub fn is_same_file(&self, other: &Self) -> bool {
-        (self.device, self.inode) == (other.device, other.inode)
+        self.identity() == other.identity()
     }
 }

@@ -78,7 +78,7 @@ impl Writer {
         let named = files.journal.look()?;
         let (journal, before) = match (&mut *disk, named) {
             (OnDisk::File { .. }, None) => return Ok(true),
-            (OnDisk::Journaled { journal, .. }, Some(named)) if journal.is_file(&named) => {
+            (OnDisk::Journaled { journal, .. }, Some(named)) if journal.is_file(named) => {
                 let before = journal.end();
                 (journal, before)
             }

@@ -45,7 +45,7 @@ impl Fault<'_> {
             Action::Read | Action::Write if errno == Errno::INTR => Some(true),
             Action::SetOwner if errno == Errno::ACCESS => Some(true),
             // A look that fails makes a read of it; a look at the journal is a read of two bytes.
-            Action::Look | Action::LookAtHandle | Action::Read => None,
+            action if action.looks() || action == Action::Read => None,
             // Clearing needs no readable file.
             Action::Open if self.requests.contains(&Request::Clear) => None,
             // Without a journal, the file is replaced instead.

@@ -5,6 +5,8 @@ use std::os::unix::fs::MetadataExt;
 use std::path::Path;
 
 use aiokv::Error;
+use aiokv::binding::Disk;
+use aiokv::binding::storage::{Access, Storage};
 use pollster::block_on;
 
 use crate::support::options::appending;
@@ -27,6 +29,24 @@ fn a_file_that_was_moved_away_is_no_more_the_file() {
     block_on(kv.set("b", &4)).unwrap();
     assert_eq!(fs::read_to_string(&path).unwrap(), "{\n  \"a\": 2,\n  \"b\": 4\n}\n");
     assert_eq!(fs::read_to_string(&backup).unwrap(), "{\"a\": 3}");
+}
+
+#[test]
+fn the_narrow_looks_say_the_same_as_all_the_metadata() {
+    let (_directory, path) = state_file();
+    fs::write(&path, "{}").unwrap();
+    let link = path.with_file_name("link");
+    std::os::unix::fs::symlink(&path, &link).unwrap();
+    let file = Disk.open(&path, Access::Read).unwrap();
+    for path in [&path, &link] {
+        assert_eq!(Disk.identity(path).unwrap(), Disk.metadata(path).unwrap().identity());
+    }
+    assert_eq!(Disk.identity(&path).unwrap(), file.metadata().unwrap().identity());
+    assert_ne!(Disk.identity(&path).unwrap(), Disk.identity(&link).unwrap());
+    assert!(file.has_name().unwrap());
+    fs::remove_file(&path).unwrap();
+    assert!(!file.has_name().unwrap());
+    assert_eq!(Disk.identity(&path).unwrap_err().kind(), std::io::ErrorKind::NotFound);
 }
 
 /// With a second name, made by `ln` or `cp -al`, the file that was replaced had one left, and

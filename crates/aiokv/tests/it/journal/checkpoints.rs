@@ -196,6 +196,26 @@ fn a_change_is_one_write_and_one_flush_and_so_is_a_batch() {
     assert_eq!(content(&machine, JOURNAL).unwrap().len(), bytes, "no space was reserved");
 }
 
+/// Linux, since 6.13, makes the next write and flush of a file dearer whose times were asked for.
+#[test]
+fn neither_a_change_nor_a_look_asks_for_the_times_of_the_journal() {
+    let machine = machine();
+    let mut writer = start(&machine, appending());
+    let mut reader = start(&machine, appending());
+    writer.ask_each(&[set("a", "1")]);
+    reader.ask_each(&[get("a"), set("b", "2")]);
+    machine.plan(Plan::Nothing);
+    for value in ["3", "4"] {
+        writer.ask_each(&[set("a", value), get("a")]);
+        reader.ask_each(&[get("a"), get("a"), set("b", value)]);
+    }
+    let looks = machine.log().into_iter().filter(|call| call.path == Path::new(JOURNAL));
+    let looks: Vec<_> = looks.map(|call| call.action).filter(|it| it.looks()).collect();
+    assert!([Action::Identify, Action::LookForName].iter().all(|look| looks.contains(look)));
+    let asks = |look: &Action| matches!(look, Action::Look | Action::LookAtHandle);
+    assert!(!looks.iter().any(asks), "{looks:?}");
+}
+
 #[test]
 fn every_process_sees_what_another_appended_took_over_and_cleared() {
     let machine = machine();

@@ -42,7 +42,7 @@ impl Class {
             Self::Touch => action == Action::Touch,
             Self::Open => matches!(action, Action::Open | Action::OpenDirectory),
             Self::Read => action == Action::Read,
-            Self::Look => matches!(action, Action::Look | Action::LookAtHandle),
+            Self::Look => action.looks(),
             Self::Lock => action == Action::Lock,
             Self::Unlock => action == Action::Unlock,
         }

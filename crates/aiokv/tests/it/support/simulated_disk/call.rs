@@ -19,12 +19,14 @@ pub(crate) enum Action {
     OpenDirectory,
     Create,
     Look,
+    Identify,
     Rename,
     RenameNew,
     Remove,
     CreateDirectory,
     FlushDirectory,
     LookAtHandle,
+    LookForName,
     Read,
     Write,
     SetOwner,
@@ -42,12 +44,18 @@ impl Action {
     pub(crate) fn changes_the_disk(self) -> bool {
         match self {
             Self::Resolve | Self::Open | Self::OpenDirectory | Self::Look => false,
-            Self::LookAtHandle | Self::Read | Self::Lock | Self::Unlock => false,
+            Self::Identify | Self::LookAtHandle | Self::LookForName => false,
+            Self::Read | Self::Lock | Self::Unlock => false,
             Self::Create | Self::CreateDirectory | Self::Write | Self::SetOwner => true,
             Self::SetMode | Self::Rename | Self::RenameNew | Self::Remove => true,
             Self::SetLength | Self::Flush | Self::FlushContent | Self::FlushDirectory => true,
             Self::Touch => true,
         }
+    }
+
+    /// Whether it asks for metadata.
+    pub(crate) fn looks(self) -> bool {
+        matches!(self, Self::Look | Self::Identify | Self::LookAtHandle | Self::LookForName)
     }
 
     pub(crate) fn flushes_a_file(self) -> bool {

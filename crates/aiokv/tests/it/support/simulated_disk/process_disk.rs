@@ -7,7 +7,9 @@ use std::sync::Arc;
 use std::thread;
 use std::time::Duration;
 
-use aiokv::binding::storage::{Access, Directory, File, Lock, Metadata, Storage, Visibility};
+use aiokv::binding::storage::{
+    Access, Directory, File, Identity, Lock, Metadata, Storage, Visibility,
+};
 
 use rustix::io::Errno;
 
@@ -94,6 +96,10 @@ impl Storage for ProcessDisk {
 
     fn metadata(&self, path: &Path) -> io::Result<Metadata> {
         Ok(self.call_on(Action::Look, path, |tree| Ok(Brief(tree.metadata(tree.find(path)?))))?.0)
+    }
+
+    fn identity(&self, path: &Path) -> io::Result<Identity> {
+        self.call_on(Action::Identify, path, |tree| Ok(tree.metadata(tree.find(path)?).identity()))
     }
 
     fn rename(&self, from: &Path, to: &Path) -> io::Result<()> {
@@ -211,6 +217,10 @@ impl Directory for OpenFile {
 impl File for OpenFile {
     fn metadata(&self) -> io::Result<Metadata> {
         Ok(self.call(Action::LookAtHandle, |tree| Ok(Brief(tree.metadata(self.inode))))?.0)
+    }
+
+    fn has_name(&self) -> io::Result<bool> {
+        self.call(Action::LookForName, |tree| Ok(tree.metadata(self.inode).links > 0))
     }
 
     fn read_at(&self, buffer: &mut [u8], offset: u64) -> io::Result<usize> {
