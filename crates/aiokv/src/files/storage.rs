@@ -30,7 +30,7 @@ pub trait Storage: Send + Sync + 'static {
     /// Which file the name stands for. Does not follow a symbolic link.
     ///
     /// The times of a file that is appended to should not be asked for. Linux, since 6.13, notes at
-    /// its next write that they were seen, and the flush then takes half as long again.
+    /// its next write that they were seen, and the flush then takes a third to two thirds longer.
     fn identity(&self, path: &Path) -> io::Result<Identity> {
         Ok(self.metadata(path)?.identity())
     }
