@@ -210,3 +210,67 @@ async def main():
             program.send_signal(signal.SIGINT)
             _, errors = program.communicate(timeout=60)
     assert "KeyboardInterrupt" in errors
+
+
+# --- daemon threads, for which the interpreter does not wait ---
+
+DAEMON_THREAD = """
+import atexit, ctypes, os, sys, threading
+
+def wait_for_permission():
+    print("ending", flush=True)
+    sys.stdin.readline()
+
+# Exit handlers run in the reverse order: this one after that of aiokv.
+atexit.register(wait_for_permission)
+# Once the interpreter is gone, the process waits for the end of its input.
+ctypes.pythonapi.Py_AtExit(ctypes.CDLL(None).getchar)
+
+from aiokv import KV
+kv = KV(sys.argv[1], lock_timeout=1000, journal="always")
+is_working = threading.Event()
+
+def work():
+    while True:
+        kv.increment("n")
+        is_working.set()
+
+threading.Thread(target=work, daemon=True).start()
+is_working.wait()
+"""
+
+# In this time a thread that waits for an answer looks for signals several times.
+LOOKS_SECONDS = 0.5
+
+
+def lock(path: Path) -> int:
+    """Returns a descriptor of the file that the name stands for, locked."""
+    while True:
+        descriptor = os.open(path, os.O_RDONLY)
+        fcntl.flock(descriptor, fcntl.LOCK_EX)
+        if os.path.samestat(os.fstat(descriptor), path.stat()):
+            return descriptor
+        os.close(descriptor)
+
+
+def test_a_daemon_thread_may_write_for_longer_than_the_interpreter_lives(path: Path) -> None:
+    """It looked for signals in an interpreter that was gone, and panicked.
+
+    If its write came to an end then, it took the GIL with a state that was freed.
+    """
+    arguments = [sys.executable, "-c", DAEMON_THREAD, os.fspath(path)]
+    pipe = subprocess.PIPE
+    with subprocess.Popen(arguments, stdin=pipe, stdout=pipe, stderr=pipe, text=True) as program:
+        assert program.stdin is not None
+        assert program.stdout is not None
+        assert program.stderr is not None
+        assert program.stdout.readline() == "ending\n"
+        locked = lock(path)
+        program.stdin.write("\n")
+        program.stdin.flush()
+        select.select([program.stderr], [], [], LOOKS_SECONDS)
+        os.close(locked)
+        # The write is over once the lock can be taken again.
+        os.close(lock(path))
+        _, printed = program.communicate(timeout=60)
+    assert (program.returncode, printed) == (0, "")

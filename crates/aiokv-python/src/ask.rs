@@ -15,7 +15,7 @@ use crate::codec::Codec;
 use crate::dict_builder::whole_dict;
 use crate::error::exception;
 use crate::reply::{Answer, Reply};
-use crate::thread_state;
+use crate::thread_state::{self, check_signals, without_gil};
 
 /// Starts an operation. Returns an asyncio future of the answer.
 ///
@@ -57,9 +57,9 @@ pub(crate) fn carry_out(
     reply: &Reply,
 ) -> PyResult<Py<PyAny>> {
     let mut interrupt = None;
-    let answer = py.detach(|| {
+    let answer = without_gil(py, || {
         store.ask_here_while(operation, || {
-            interrupt = Python::attach(|py| py.check_signals()).err();
+            interrupt = check_signals().err();
             interrupt.is_none()
         })
     });
@@ -84,7 +84,7 @@ pub(crate) fn on_thread(
     let awaited = Awaited::new(py, codec, reply)?;
     let future = awaited.future.clone_ref(py);
     if thread_state::is_ending() {
-        let answer = py.detach(work);
+        let answer = without_gil(py, work);
         Answered { awaited, answer }.resolve(py)?;
     } else {
         thread::Builder::new().name("aiokv-task".to_owned()).spawn(move || {

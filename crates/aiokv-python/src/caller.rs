@@ -11,6 +11,8 @@ use pyo3::intern;
 use pyo3::prelude::*;
 use pyo3::sync::PyOnceLock;
 
+use crate::thread_state::without_gil;
+
 /// How long a thread waits before it looks for a signal, such as that of Ctrl-C.
 pub(crate) const SLICE: Duration = Duration::from_millis(50);
 
@@ -62,7 +64,7 @@ pub(crate) fn receive(
     receiver: &Mutex<Receiver<Result<Outcome, Error>>>,
 ) -> PyResult<Option<Result<Outcome, Error>>> {
     let wait = || receiver.lock().unwrap_or_else(PoisonError::into_inner).recv_timeout(SLICE);
-    match py.detach(wait) {
+    match without_gil(py, wait) {
         Ok(answer) => Ok(Some(answer)),
         Err(RecvTimeoutError::Timeout) => py.check_signals().map(|()| None),
         Err(RecvTimeoutError::Disconnected) => {

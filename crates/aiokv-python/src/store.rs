@@ -15,6 +15,7 @@ use crate::ask::{carry_out, done, on_thread, submit};
 use crate::codec::Codec;
 use crate::found::{Found, Listing, guarded};
 use crate::reply::Reply;
+use crate::thread_state::without_gil;
 use crate::watch;
 
 /// The native half of `AioKV` and of `KV`. Every method returns at once: a value, or an asyncio
@@ -323,7 +324,7 @@ impl Store {
         let store = aiokv::blocking::AioKv::from(self.engine.clone());
         let back_up = move || store.backup(path).map(|()| Outcome::Done);
         if self.is_blocking {
-            let answer = py.detach(back_up);
+            let answer = without_gil(py, back_up);
             return done(py, &self.codec, &Reply::Nothing, answer);
         }
         on_thread(py, &self.codec, Reply::Nothing, back_up)

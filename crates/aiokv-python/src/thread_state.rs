@@ -10,9 +10,11 @@
 
 use std::cell::{OnceCell, RefCell};
 use std::sync::atomic::{AtomicBool, Ordering};
-use std::sync::{PoisonError, RwLock, RwLockWriteGuard};
+use std::sync::{OnceLock, PoisonError, RwLock, RwLockWriteGuard};
+use std::thread::{self, ThreadId};
 
 use pyo3::ffi;
+use pyo3::prelude::*;
 
 /// Held for reading by a thread of the engine that uses the interpreter, for writing by a thread
 /// that forks or ends it.
@@ -20,6 +22,9 @@ static USE: RwLock<()> = RwLock::new(());
 
 /// Whether the interpreter is ending. Set while `USE` is held for writing.
 static ENDING: AtomicBool = AtomicBool::new(false);
+
+/// The thread that ends the interpreter.
+static ENDED_BY: OnceLock<ThreadId> = OnceLock::new();
 
 thread_local! {
     static KEPT: OnceCell<ThreadState> = const { OnceCell::new() };
@@ -34,6 +39,37 @@ pub(crate) fn while_running<T>(work: impl FnOnce() -> T) -> Option<T> {
     (!is_ending()).then(work)
 }
 
+/// Does something without the GIL, on a thread of the program. Does not return where the thread
+/// could not take the GIL again.
+pub(crate) fn without_gil<T: Send>(py: Python<'_>, work: impl Send + FnOnce() -> T) -> T {
+    py.detach(|| {
+        let done = work();
+        stop_if_gone();
+        done
+    })
+}
+
+/// Raises what a signal handler raises, on a thread that is inside of `without_gil`.
+pub(crate) fn check_signals() -> PyResult<()> {
+    Python::try_attach(|py| py.check_signals()).unwrap_or_else(|| {
+        stop_if_gone();
+        Ok(())
+    })
+}
+
+/// Stops this thread for ever if the interpreter is gone. Python does not wait for daemon threads. It
+/// stops one that takes the GIL while the interpreter ends; after that, the state with which the
+/// thread would take the GIL is freed. The thread that ends the interpreter goes on.
+fn stop_if_gone() {
+    // SAFETY: It can be called without the GIL, at any time.
+    let is_gone = unsafe { ffi::Py_IsInitialized() } == 0;
+    if is_gone && ENDED_BY.get() != Some(&thread::current().id()) {
+        loop {
+            thread::park();
+        }
+    }
+}
+
 /// Waits until no thread of the engine uses the interpreter, and holds off the next ones. The
 /// caller must not hold the GIL.
 pub(crate) fn before_fork() {
@@ -45,8 +81,10 @@ pub(crate) fn after_fork() {
     FORKING.take();
 }
 
-/// From now on no thread of the engine uses the interpreter. The caller must not hold the GIL.
+/// From now on no thread of the engine uses the interpreter, which this thread ends. The caller
+/// must not hold the GIL.
 pub(crate) fn interpreter_ends() {
+    ENDED_BY.get_or_init(|| thread::current().id());
     let _use = USE.write().unwrap_or_else(PoisonError::into_inner);
     ENDING.store(true, Ordering::Release);
 }

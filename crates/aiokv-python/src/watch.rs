@@ -14,6 +14,7 @@ use crate::caller::{Caller, receive};
 use crate::codec::Codec;
 use crate::disposal::dispose;
 use crate::reply::Reply;
+use crate::thread_state::without_gil;
 
 /// Begins to watch. Returns an asyncio future of a `Watcher`, or, if `is_blocking`, something that
 /// is done.
@@ -39,7 +40,7 @@ pub(crate) fn watch(
         Py::new(py, Watcher::new(codec.clone_ref(py), watch)).map(Py::into_any)
     }));
     if is_blocking {
-        let answer = py.detach(open);
+        let answer = without_gil(py, open);
         return done(py, codec, &reply, answer);
     }
     on_thread(py, codec, reply, open)
@@ -68,7 +69,7 @@ impl Watcher {
             let watch = self.watch.lock().unwrap_or_else(PoisonError::into_inner);
             watch.as_ref().map(|watch| watch.next_changes(Box::new(waiter)))
         };
-        py.detach(answer).ok_or_else(|| PyRuntimeError::new_err("nothing is watched"))
+        without_gil(py, answer).ok_or_else(|| PyRuntimeError::new_err("nothing is watched"))
     }
 
     fn awaited(&self) -> std::sync::MutexGuard<'_, Option<Arc<Mutex<Answers>>>> {
