@@ -15,6 +15,7 @@ import asyncio
 import contextlib
 import importlib
 import json
+import math
 import os
 import shelve
 import sqlite3
@@ -33,6 +34,7 @@ Entries = Iterator[tuple[str, Any]]
 USAGE: Final = 2
 DAMAGED: Final = 3
 SYSTEM: Final = 5
+IMPOSSIBLE: Final = 6
 
 SHELF_ENDINGS: Final = (".db", ".dat", ".dir", ".bak")
 """What the files of a shelf may have behind its name."""
@@ -61,8 +63,8 @@ def main(words: list[str] | None = None) -> int:
         else:
             # Only this user may read what is written, as long as nobody says something else.
             os.umask(0o077)
-            with _new_files(options.path):
-                WRITERS[options.format](options.path, _lines(options.entries))
+            with _new_files(options.path) as path:
+                WRITERS[options.format](path, _lines(options.entries))
     except ExchangeError as problem:
         print(problem, file=sys.stderr)
         return problem.status
@@ -117,27 +119,35 @@ def _lines(count: int) -> Entries:
     """The entries on standard input, of which there must be so many."""
     found = 0
     for line in sys.stdin.buffer:
-        entry = json.loads(line)
+        entry = json.loads(line, parse_float=_float)
         yield entry["key"], entry["value"]
         found += 1
     if found != count:
         raise ExchangeError(SYSTEM, f"expected {count} entries, got {found}")
 
 
+def _float(text: str) -> float:
+    number = float(text)
+    if math.isinf(number):
+        raise ExchangeError(IMPOSSIBLE, f"the number {text} is too large for a float of Python")
+    return number
+
+
 @contextlib.contextmanager
-def _new_files(path: Path) -> Generator[None, None, None]:
-    """Refuse to replace the files that a format may have, and remove them after a failure."""
+def _new_files(path: Path) -> Generator[Path, None, None]:
+    """Give the path to write to. The files that are there in the end get their names at the end.
+
+    Refuses to replace the files that a format may have.
+    """
     files = [path, *(path.with_name(path.name + end) for end in SHELF_ENDINGS)]
     for file in files:
         if os.path.lexists(file):
             message = f"cannot write `{file}`: there is such a file already; choose another name"
             raise ExchangeError(SYSTEM, message)
-    try:
-        yield
-    except BaseException:
-        for file in files:
-            file.unlink(missing_ok=True)
-        raise
+    with tempfile.TemporaryDirectory(prefix=".aiokv-export-", dir=path.parent) as directory:
+        yield Path(directory, path.name)
+        for file in Path(directory).iterdir():
+            file.rename(path.with_name(file.name))
 
 
 def _require(path: Path) -> None:

@@ -186,6 +186,28 @@ def test_half_of_an_export_is_removed(tmp_path: Path, kind: str) -> None:
     assert list(tmp_path.iterdir()) == []
 
 
+@pytest.mark.parametrize("kind", ["shelve", "sqlite"])
+def test_an_export_gets_its_name_when_it_is_complete(tmp_path: Path, kind: str) -> None:
+    """A killed export left half of the entries under the name of the whole."""
+    target = tmp_path / "target"
+    command = [sys.executable, "-m", "aiokv._exchange", "write", kind, "--entries=2", str(target)]
+    with subprocess.Popen(command, stdin=subprocess.PIPE) as process:
+        assert process.stdin is not None
+        # More than a pipe holds, so the process has read, and opened what it writes to.
+        process.stdin.write(lines({"a": "x" * 1_000_000}))
+        process.stdin.flush()
+        process.kill()
+    assert [path for path in tmp_path.iterdir() if path.name.startswith("target")] == []
+
+
+@pytest.mark.parametrize("kind", ["shelve", "sqlite"])
+def test_a_number_that_python_cannot_have_is_not_made_infinite(tmp_path: Path, kind: str) -> None:
+    given = b'{"key": "n", "value": [1e400]}\n'
+    done = exchange("write", kind, "--entries=1", tmp_path / "target", given=given)
+    assert (done.returncode, list(tmp_path.iterdir())) == (6, [])
+    assert b"1e400 is too large for a float" in done.stderr
+
+
 # --- with the command ---
 
 

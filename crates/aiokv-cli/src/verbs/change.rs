@@ -1,5 +1,6 @@
 //! The verbs that give a key a value: `set`, `add` and `increment`.
 
+use aiokv::Error;
 use clap::Args;
 use serde_json::value::RawValue;
 
@@ -87,8 +88,12 @@ impl Increment {
         let amount: Box<RawValue> = serde_json::from_str(&self.by).map_err(|_| {
             Failure::new(Status::Usage, format!("`{}` is no number to add", harmless(&self.by)))
         })?;
-        let sum = store.kv().increment(&self.key, amount)?;
-        console.print(format!("{sum}\n"))?;
+        let sum = store.kv().increment(&self.key, amount).map_err(|error| match error {
+            // The place is that of an argument, which is a number as a whole.
+            Error::Refused { reason, .. } => Failure::new(Status::Usage, reason),
+            error => error.into(),
+        })?;
+        console.print_after_change(format!("{sum}\n"))?;
         Ok(Status::Done)
     }
 }

@@ -75,7 +75,7 @@ impl Delete {
         };
         match console.is_for_person() {
             true => console.say(format!("deleted {}", text::entries(deleted)))?,
-            false => console.print(format!("{deleted}\n"))?,
+            false => console.print_after_change(format!("{deleted}\n"))?,
         }
         Ok(Status::Done)
     }

@@ -60,9 +60,19 @@ fn set_string_reads_standard_input_without_its_last_line_feed() {
 #[test]
 fn set_refuses_standard_input_that_is_not_utf_8() {
     let fixture = Fixture::with_file(PECULIAR);
-    let outcome = fixture.run_with_input("set", &["key", "-", "--string"], b"\xff");
-    expect(outcome, |it| it.is_failure_with(SYSTEM, &["cannot read standard input", "UTF-8"]));
+    let outcome = fixture.run_with_input("set", &["key", "-", "--string"], b"caf\xe9");
+    expect(outcome, |it| it.is_failure_with(USAGE, &["standard input", "UTF-8", "byte 3"]));
     assert_eq!(fixture.content(), PECULIAR);
+}
+
+#[test]
+fn increment_refuses_a_sum_that_is_no_number() {
+    let fixture = Fixture::with_file(r#"{"n": 1}"#);
+    let told = "aiokv: the sum of 1 and 1e400 is too large for a float\n";
+    expect(fixture.run("increment", &["n", "1e400"]), |it| {
+        it.status == Some(USAGE) && it.stderr == told
+    });
+    assert_eq!(fixture.content(), r#"{"n": 1}"#);
 }
 
 #[test]

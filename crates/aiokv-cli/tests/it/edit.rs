@@ -153,6 +153,18 @@ fn an_editor_that_fails_changes_nothing() {
 }
 
 #[test]
+fn an_editor_that_removes_the_copy_changes_nothing() {
+    let fixture = Fixture::with_file(THREE_ENTRIES);
+    let outcome = run(&fixture, "rm", &[]);
+    assert!(
+        outcome.is_failure_with(SYSTEM, &["nothing was changed: the editor removed `"]),
+        "{outcome:#?}"
+    );
+    assert_eq!(fixture.content(), THREE_ENTRIES);
+    assert_eq!(left(&fixture), 0);
+}
+
+#[test]
 fn editor_is_asked_where_visual_is_not_set() {
     let fixture = Fixture::with_file(THREE_ENTRIES);
     let mut process = edit(&fixture, "", &[]);
@@ -240,6 +252,21 @@ fn at_a_terminal_the_text_is_kept_if_there_is_no_answer() {
     person.exp_eof().expect("it ends");
     assert_eq!(fixture.content(), THREE_ENTRIES);
     assert_eq!(left(&fixture), 1);
+}
+
+/// Ctrl-C in the place of an answer left the text where nobody was told of it.
+#[test]
+fn at_a_terminal_the_place_of_the_text_is_told_before_a_question() {
+    let fixture = Fixture::with_file(THREE_ENTRIES);
+    let mut person = at_terminal(&fixture, CLUMSY);
+    person.exp_string("your text is in `").expect("it says where");
+    let copy = person.exp_string("`").expect("the end of the path");
+    person.exp_string("e(x)it").expect("a question");
+    person.send_control('c').expect("it listens");
+    person.exp_eof().expect("it ends");
+    let text = fs::read_to_string(copy.replace(['\r', '\n'], "")).expect("it is there");
+    assert!(text.contains(":::20"), "{text}");
+    assert_eq!(fixture.content(), THREE_ENTRIES);
 }
 
 #[test]

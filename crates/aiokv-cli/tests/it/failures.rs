@@ -154,6 +154,21 @@ fn output_that_cannot_be_written_is_a_failure() {
     });
 }
 
+#[cfg(target_os = "linux")]
+#[test]
+fn a_change_whose_result_cannot_be_printed_says_that_it_was_made() {
+    for (verb, words) in [("increment", ["n"]), ("delete", ["n"])] {
+        let fixture = Fixture::with_file(r#"{"n": 1}"#);
+        let full = File::options().write(true).open("/dev/full").expect("Linux has it");
+        let mut process = fixture.command(verb, &words);
+        let output = process.stdout(full).output().expect("the binary starts");
+        expect(output.into(), |it| {
+            it.is_failure_with(SYSTEM, &["the change was made: cannot write standard output"])
+        });
+        assert!(!fixture.content().contains("\"n\": 1"), "{verb}");
+    }
+}
+
 #[test]
 fn a_key_that_occurs_twice_is_told_on_standard_error() {
     let outcome = Fixture::with_file(r#"{"a": 1, "a": 2}"#).run("get", &["a"]);

@@ -52,8 +52,8 @@ impl Edit {
             }
             let text = copy.read()?;
             let step = match read_object(&text, copy.path()) {
-                Err(mistake) => after_mistake(console, mistake),
-                Ok(edited) => carry_over(store, console, &changes(&base, &edited)),
+                Err(mistake) => after_mistake(console, &copy, mistake),
+                Ok(edited) => carry_over(store, console, &copy, &changes(&base, &edited)),
             };
             match step {
                 Ok(Step::EditAgain) => {}
@@ -95,11 +95,12 @@ fn layout(entries: &[Entry]) -> String {
 }
 
 /// Shows the mistake and asks what to do, if there is somebody to ask.
-fn after_mistake(console: &Console, mistake: Failure) -> Outcome<Step> {
+fn after_mistake(console: &Console, copy: &WorkingCopy, mistake: Failure) -> Outcome<Step> {
     if !console.can_ask() {
         return Err(mistake);
     }
     mistake.tell();
+    tell_place(copy);
     match console.choose("What now? (e)dit again, give up and e(x)it", "ex")? {
         'e' => Ok(Step::EditAgain),
         _ => Ok(Step::GiveUp),
@@ -107,7 +108,12 @@ fn after_mistake(console: &Console, mistake: Failure) -> Outcome<Step> {
 }
 
 /// Makes the changes to what the store holds now, all or none.
-fn carry_over(store: &Store, console: &Console, changes: &[Change]) -> Outcome<Step> {
+fn carry_over(
+    store: &Store,
+    console: &Console,
+    copy: &WorkingCopy,
+    changes: &[Change],
+) -> Outcome<Step> {
     let mut decided = HashMap::new();
     loop {
         let found = store.read(changes.iter().map(|change| change.key.clone()).collect())?;
@@ -120,6 +126,9 @@ fn carry_over(store: &Store, console: &Console, changes: &[Change]) -> Outcome<S
             let keys = Vec::from_iter(keys).join(", ");
             let message = format!("a program changed meanwhile what you changed: {keys}");
             return Err(Failure::new(Status::Impossible, message));
+        }
+        if !conflicts.is_empty() {
+            tell_place(copy);
         }
         for (change, now) in conflicts {
             let winner = match ask(console, change, now)? {
@@ -153,6 +162,11 @@ fn ask(console: &Console, change: &Change, now: Option<&Entry>) -> Outcome<char>
     let question =
         "What now? Take (y)ours, keep that of the (s)tore, (e)dit again, give up and e(x)it";
     console.choose(question, "ysex")
+}
+
+/// Says where the text is before a question: a person may end the program instead of answering.
+fn tell_place(copy: &WorkingCopy) {
+    tell(format!("your text is in `{}` until you decide", copy.path().display()));
 }
 
 /// Keeps the copy, and says where it is besides what went wrong.

@@ -3,7 +3,7 @@
 use std::env;
 use std::ffi::OsString;
 use std::fs::{self, OpenOptions, Permissions};
-use std::io::{self, Write};
+use std::io::{self, ErrorKind, Write};
 use std::os::unix::fs::{OpenOptionsExt, PermissionsExt};
 use std::path::{Path, PathBuf};
 use std::process::Command;
@@ -63,7 +63,11 @@ impl WorkingCopy {
 
     pub(super) fn read(&self) -> Outcome<Vec<u8>> {
         fs::read(&self.path).map_err(|error| {
-            let message = format!("cannot read `{}`: {error}", self.path.display());
+            let path = self.path.display();
+            let message = match error.kind() {
+                ErrorKind::NotFound => format!("nothing was changed: the editor removed `{path}`"),
+                _ => format!("nothing was changed: cannot read `{path}`: {error}"),
+            };
             Failure::new(Status::System, message)
         })
     }

@@ -1,9 +1,9 @@
 //! `export`: the entries of one moment in another format.
 
 use std::ffi::OsString;
-use std::fs::{self, OpenOptions};
+use std::fs::{self, Permissions};
 use std::io::{self, BufWriter, ErrorKind, Write};
-use std::os::unix::fs::{MetadataExt, OpenOptionsExt};
+use std::os::unix::fs::{MetadataExt, PermissionsExt};
 use std::path::{Path, PathBuf};
 
 use aiokv::binding::Snapshot;
@@ -61,13 +61,17 @@ impl Export {
     /// Writes a new file, which no user can read who could not read the store.
     fn write(&self, store: &Store, text: &str) -> Outcome<()> {
         let mode = fs::metadata(store.path()).map_or(0o666, |metadata| metadata.mode() & 0o666);
-        let opened = OpenOptions::new().write(true).create_new(true).mode(mode).open(&self.target);
-        let written = opened.and_then(|mut file| {
-            let written = file.write_all(text.as_bytes()).and_then(|()| file.sync_all());
-            // Half of an export is no use; if it cannot be removed, the error has to do.
-            written.inspect_err(|_| drop(fs::remove_file(&self.target)))
+        // Half of an export is no use, so the file gets its name once it is complete.
+        let directory = self.target.parent().filter(|parent| !parent.as_os_str().is_empty());
+        let created = tempfile::Builder::new()
+            .prefix(".aiokv-export-")
+            .permissions(Permissions::from_mode(mode))
+            .tempfile_in(directory.unwrap_or(Path::new(".")));
+        let written = created.and_then(|mut file| {
+            file.write_all(text.as_bytes()).and_then(|()| file.as_file().sync_all())?;
+            Ok(file.persist_noclobber(&self.target)?)
         });
-        written.map_err(|error| cannot_write(&self.target, &error))
+        written.map(drop).map_err(|error| cannot_write(&self.target, &error))
     }
 
     fn write_by_python(&self, format: &str, snapshot: &Snapshot) -> Outcome<()> {
