@@ -187,6 +187,11 @@ fn problem_of(error: &serde_json::Error) -> String {
     let message = error.to_string();
     let position = format!(" at line {} column {}", error.line(), error.column());
     let problem = message.strip_suffix(&position).unwrap_or(&message);
+    let other = problem.strip_prefix("invalid type: ");
+    if let Some(found) = other.and_then(|it| it.strip_suffix(", expected a JSON object")) {
+        let found = if found == "sequence" { "an array" } else { found };
+        return format!("expected a JSON object, found {found}");
+    }
     match problem.strip_prefix("EOF while parsing ") {
         Some(what) => format!("expected the rest of {what}, found the end of the file"),
         None => problem.to_owned(),
@@ -272,6 +277,16 @@ mod tests {
         assert_eq!(place(b"{\"a\": [1, 2"), is(1, 12, "{\"a\": [1, 2", ""));
         assert_eq!(place(b""), is(1, 1, "", ""));
         assert_eq!(place(b"{\"a\": \"\xff\"}"), is(1, 8, "{\"a\": \"", "\u{fffd}\"}"));
+    }
+
+    #[test]
+    fn what_is_no_object_is_named() {
+        for (content, found) in
+            [("[1]", "an array"), ("\"a\"", "string \"a\""), ("7", "integer `7`"), ("null", "null")]
+        {
+            let expected = format!("expected a JSON object, found {found}");
+            assert_eq!(damage(content.as_bytes()).problem, expected);
+        }
     }
 
     #[test]
