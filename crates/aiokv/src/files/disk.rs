@@ -15,9 +15,9 @@ use rustix::fs::{
 };
 use rustix::io::Errno;
 
-use super::storage::{
-    Access, Directory, File, Identity, Kind, Lock, Metadata, Storage, Visibility,
-};
+#[cfg(any(target_os = "linux", target_os = "android"))]
+use super::storage::Identity;
+use super::storage::{Access, Directory, File, Kind, Lock, Metadata, Storage, Visibility};
 
 /// How many symbolic links may lead to the file; Linux has the same limit.
 const LINKS_MAX: usize = 40;
