@@ -74,6 +74,11 @@ impl Failure {
     pub(crate) fn context(self, words: &str) -> Self {
         Self { message: self.message.map(|message| format!("{words}: {message}")), ..self }
     }
+
+    /// Tells that a change was made, of which the rest could not be told.
+    pub(crate) fn after_change(self) -> Self {
+        self.context("the change was made")
+    }
 }
 
 impl From<Error> for Failure {

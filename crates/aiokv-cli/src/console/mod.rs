@@ -69,15 +69,6 @@ impl Console {
         })
     }
 
-    /// Prints what came of a change, which was made even if that cannot be told.
-    ///
-    /// # Errors
-    ///
-    /// As [`Console::print`].
-    pub(crate) fn print_after_change(&self, text: impl fmt::Display) -> Outcome<()> {
-        self.print(text).map_err(|failure| failure.context("the change was made"))
-    }
-
     /// Prints a value as one line of JSON.
     ///
     /// # Errors

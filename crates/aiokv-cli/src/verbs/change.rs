@@ -93,7 +93,7 @@ impl Increment {
             Error::Refused { reason, .. } => Failure::new(Status::Usage, reason),
             error => error.into(),
         })?;
-        console.print_after_change(format!("{sum}\n"))?;
+        console.print(format!("{sum}\n")).map_err(Failure::after_change)?;
         Ok(Status::Done)
     }
 }

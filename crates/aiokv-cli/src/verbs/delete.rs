@@ -4,7 +4,7 @@ use clap::Args;
 
 use crate::console::Console;
 use crate::console::text;
-use crate::outcome::{Outcome, Status};
+use crate::outcome::{Failure, Outcome, Status};
 use crate::store::Store;
 
 /// Delete keys, whether they are there or not, and print how many were
@@ -73,10 +73,11 @@ impl Delete {
                 store.kv().delete_many(&keys)?
             }
         };
-        match console.is_for_person() {
-            true => console.say(format!("deleted {}", text::entries(deleted)))?,
-            false => console.print_after_change(format!("{deleted}\n"))?,
-        }
+        let told = match console.is_for_person() {
+            true => console.say(format!("deleted {}", text::entries(deleted))),
+            false => console.print(format!("{deleted}\n")),
+        };
+        told.map_err(Failure::after_change)?;
         Ok(Status::Done)
     }
 }

@@ -62,7 +62,7 @@ impl Edit {
                     return Ok(Status::No);
                 }
                 Ok(Step::Done(tally)) => {
-                    report(store, console, tally)?;
+                    report(store, console, tally).map_err(Failure::after_change)?;
                     return Ok(Status::Done);
                 }
                 Err(failure) => return Err(kept(copy, failure).context("nothing was changed")),

@@ -93,10 +93,11 @@ impl Import {
             self.read(format).map_err(|failure| failure.context("nothing was imported"))?;
         let entries = entries.iter().map(|entry| with_prefix(&self.prefix, entry)).collect();
         let tally = self.write(store, entries)?;
-        match console.is_for_person() {
-            true => console.say(tally.in_words(store))?,
-            false => console.print_json(&tally)?,
-        }
+        let told = match console.is_for_person() {
+            true => console.say(tally.in_words(store)),
+            false => console.print_json(&tally),
+        };
+        told.map_err(Failure::after_change)?;
         Ok(Status::Done)
     }
 
