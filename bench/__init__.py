@@ -12,6 +12,7 @@ show one page, from top to bottom:
 - `measure` measures it with one number of keys after another: `entrants` is what is done to stores
   that are open side by side, `children` what needs a process of its own;
 - `processes` measures what has nothing to do with a number of keys;
+- `spawn` starts a process of its own and listens to it; `timing` is how calls are timed;
 - `turns` lets contestants take turns and stops a slow one; `results` keeps every sample;
 - `report` writes the page; `rust` adds what criterion measured in `peers-rust`; `peers.plot` draws.
 

@@ -89,8 +89,9 @@ async def measure(
     )
     with TemporaryDirectory(prefix="stores-", dir=kept.parent) as name:
         directory = Path(name)
-        raw_replace = None if with_peers else compile_raw_replace(directory)
+        raw_replace = None
         if not with_peers:
+            raw_replace = compile_raw_replace(directory)
             results.cells += await measure_processes(directory, limits)
         for keys in limits.sizes:
             with TemporaryDirectory(dir=directory) as own:
@@ -124,17 +125,9 @@ def machine_facts(directory: Path) -> str:
 
 
 def file_system(path: Path) -> str:
-    """Return the kind of file system that the path is on, where the system tells."""
-    try:
-        mounts = Path("/proc/self/mounts").read_text(encoding="utf-8")
-    except OSError:
-        return "unknown"
-    kinds = {}
-    for mount in mounts.splitlines():
-        _device, mount_point, kind, *_options = mount.split(" ")
-        kinds[Path(mount_point)] = kind
-    resolved = path.resolve()
-    return next(kinds[place] for place in (resolved, *resolved.parents) if place in kinds)
+    """Return the kind of file system that the path is on."""
+    command = ["findmnt", "--noheadings", "--output", "FSTYPE", "--target", str(path)]
+    return subprocess.check_output(command, text=True).strip()
 
 
 if __name__ == "__main__":

@@ -76,13 +76,3 @@ SQLITE_ALONE = Contestant(
     "`executemany` in a transaction",
     SqliteStore,
 )
-
-
-def contestant_named(name: str) -> Contestant:
-    """Return the one with this name. Peers are imported only if it is one of them."""
-    for contestant in (*ALWAYS, SQLITE_ALONE):
-        if contestant.name == name:
-            return contestant
-    from bench.peers.contestants import PEERS
-
-    return next(contestant for contestant in PEERS if contestant.name == name)

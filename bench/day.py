@@ -17,19 +17,15 @@ import argparse
 import asyncio
 import math
 import random
-from collections.abc import Awaitable, Callable
 from dataclasses import dataclass
 from pathlib import Path
 from tempfile import TemporaryDirectory
-from typing import Any
-
-from aiokv import AioKV
 
 from bench.__main__ import REPOSITORY, machine_facts
-from bench.children import WRITTEN, run_in_thread, set_now_and_then, written_bytes
-from bench.plain import PlainKV
-from bench.sqlite import SqliteKV
+from bench.children import WRITTEN, set_now_and_then, written_bytes
+from bench.spawn import run_alone
 from bench.state import bot_state, write_json
+from bench.stores import AiokvStore, PlainStore, SqliteStore, Store
 from bench.units import format_bytes, format_table
 
 DAY = 24 * 60 * 60
@@ -50,7 +46,6 @@ class Cost:
     checkpoint_delay: float = 0
 
     def written(self, seconds: float, seconds_between_sets: float) -> float:
-        """Return how much is written in some time."""
         sets = seconds / seconds_between_sets
         # The delay begins with the first change that the file does not hold.
         sets_between = math.floor(self.checkpoint_delay / seconds_between_sets) + 1
@@ -76,10 +71,10 @@ def main() -> None:
 
 
 async def rows_of(directory: Path, keys: int) -> list[list[str]]:
-    """Return the rows of the table for a number of keys."""
     bytes_of_file, aiokv = await cost_of_aiokv(directory, keys)
-    sqlite = await cost_of_sqlite(directory, keys)
-    plain = await cost_of_plain(directory, keys)
+    sqlite = await cost_of(SqliteStore(directory / f"{keys}.sqlite"), keys, 3_000)
+    plain_calls = 5 if keys > 100_000 else 50
+    plain = await cost_of(PlainStore(directory / "plain.json"), keys, plain_calls)
     rows = []
     for seconds in SECONDS_BETWEEN_SETS:
         cells = [
@@ -95,12 +90,11 @@ async def rows_of(directory: Path, keys: int) -> list[list[str]]:
 async def cost_of_aiokv(directory: Path, keys: int) -> tuple[int, Cost]:
     """Measure aiokv with its defaults, but that a checkpoint comes when it is asked for."""
     path = directory / "aiokv.json"
-    write_json(path, bot_state(keys))
-    async with AioKV(path, checkpoint_pace=0) as store:
-        await store.set("warm")
+    store = AiokvStore(path, checkpoint_pace=0)
+    await store.fill(bot_state(keys))
+    await store.settle()
     bytes_of_file = path.stat().st_size
-    store = AioKV(path, checkpoint_pace=0)
-    of_set = await mean_of_sets(store.set, keys, 300)
+    of_set = await mean_of_sets(store, keys, 300)
     before = written_bytes()
     await store.close()
     of_checkpoint = written_bytes() - before
@@ -109,33 +103,25 @@ async def cost_of_aiokv(directory: Path, keys: int) -> tuple[int, Cost]:
     return bytes_of_file, Cost(of_set, of_checkpoint, bytes_of_file / CHECKPOINT_PACE)
 
 
-async def cost_of_sqlite(directory: Path, keys: int) -> Cost:
-    """Measure SQLite: a log, flushed at each change, that moves to the database now and then."""
-    store = SqliteKV(directory / f"{keys}.sqlite")
-    store.set_many(list(bot_state(keys).items()))
-    cost = Cost(await mean_of_sets(store.set, keys, 3_000))
+async def cost_of(store: Store, keys: int, calls: int) -> Cost:
+    """Measure a store that writes no more in the background than it does for the changes.
+
+    SQLite moves its log to the database now and then, during a change.
+    """
+    await store.fill(bot_state(keys))
+    cost = Cost(await mean_of_sets(store, keys, calls))
     await store.close()
     return cost
 
 
-async def cost_of_plain(directory: Path, keys: int) -> Cost:
-    """Measure the file that is written whole: `json.dump`, flush, rename."""
-    path = directory / "plain.json"
-    write_json(path, bot_state(keys))
-    store = PlainKV(path)
-    return Cost(await mean_of_sets(store.set, keys, 5 if keys > 100_000 else 50))
-
-
-async def mean_of_sets(
-    set_value: Callable[[str, Any], Awaitable[Any]], keys: int, calls: int
-) -> float:
+async def mean_of_sets(store: Store, keys: int, calls: int) -> float:
     """Return how much is written for a change of some key."""
     names = list(bot_state(keys))
     source = random.Random(1)
-    await set_value(names[0], 0)  # Not counted: the first one may write more.
+    await store.set(names[0], 0)  # Not counted: the first one may write more.
     before = written_bytes()
     for number in range(calls):
-        await set_value(source.choice(names), number)
+        await store.set(source.choice(names), number)
     return (written_bytes() - before) / calls
 
 
@@ -145,7 +131,7 @@ async def real_time(directory: Path) -> tuple[float, float]:
     path = directory / "real-time.json"
     write_json(path, bot_state(REAL_TIME_KEYS))
     seconds = REAL_TIME_SECONDS
-    samples, _ = await run_in_thread(set_now_and_then, path, seconds, seconds, seconds=600)
+    samples, _ = await run_alone(set_now_and_then, path, seconds, seconds, seconds=600)
     return cost.written(seconds, 1), samples[WRITTEN][0]
 
 

@@ -10,20 +10,13 @@ from functools import partial
 from pathlib import Path
 
 from bench import workloads
-from bench.children import fill, open_and_get, run_in_thread, set_alone, stops, stops_of_nothing
-from bench.contestants import (
-    AIOKV,
-    AIOKV_JOURNAL,
-    FLOOR,
-    NOTHING,
-    Contestant,
-    contestant_named,
-)
+from bench.children import fill, open_and_get, set_alone, stops, stops_of_nothing
+from bench.contestants import AIOKV, AIOKV_JOURNAL, FLOOR, NOTHING, Contestant
 from bench.entrants import Entrant
 from bench.floors import RawAppend, RawReplace
-from bench.plain import State
 from bench.results import Cell
-from bench.state import bot_state, write_json
+from bench.spawn import run_alone
+from bench.state import State, bot_state, write_json
 from bench.turns import Limits, Subject, report_progress, take_turns
 
 GETS_MAX = 20_000
@@ -94,12 +87,10 @@ class Size:
         filled = []
         cells = []
         for contestant in self.contestants:
-            self.report_progress(f"fill {contestant.name}")
-            path = self.path_of(contestant.name)
+            report_progress(f"{self.keys:,} keys: fill {contestant.name}")
+            arguments = contestant, self.path_of(contestant), self.keys
             seconds = self.limits.process_seconds
-            _samples, in_time = await run_in_thread(
-                fill, contestant.name, path, self.keys, seconds=seconds
-            )
+            _samples, in_time = await run_alone(fill, *arguments, seconds=seconds)
             if in_time:
                 filled.append(contestant)
                 continue
@@ -119,28 +110,28 @@ class Size:
         seconds = self.limits.process_seconds
         memory: dict[str, list[float]] = {contestant.name: [] for contestant in filled}
 
-        def subject(name: str, path: Path, held: list[float]) -> Subject:
+        def subject(contestant: Contestant, path: Path) -> Subject:
             async def stretch(_calls: int) -> float:
-                arguments = name, path, key, expected
-                samples, in_time = await run_in_thread(open_and_get, *arguments, seconds=seconds)
+                arguments = contestant, path, key, expected
+                samples, in_time = await run_alone(open_and_get, *arguments, seconds=seconds)
                 if not in_time:
                     return seconds * 1e6
-                held.extend(samples[workloads.MEMORY])
+                memory[contestant.name] += samples[workloads.MEMORY]
                 (microseconds,) = samples[workloads.OPEN]
                 return microseconds
 
-            return Subject(name, stretch)
+            return Subject(contestant.name, stretch)
 
-        subjects = [subject(name, self.path_of(name), held) for name, held in memory.items()]
+        subjects = [subject(contestant, self.path_of(contestant)) for contestant in filled]
         cells = await self.take_turns(workloads.OPEN, subjects)
         cells += [
-            Cell(workloads.MEMORY, self.keys, name, samples, unit="bytes")
-            for name, samples in memory.items()
-            if not contestant_named(name).is_server
+            Cell(workloads.MEMORY, self.keys, one.name, list(memory[one.name]), unit="bytes")
+            for one in filled
+            if not one.is_server
         ]
         one_line = self.directory / "one-line.json"
         write_json(one_line, state, indent=None)
-        subjects = [subject(name, one_line, []) for name in (AIOKV, FLOOR)]
+        subjects = [subject(one, one_line) for one in filled if one.name in (AIOKV, FLOOR)]
         return cells + await self.take_turns(workloads.OPEN_ONE_LINE, subjects)
 
     async def measure_together(self, state: State, filled: Sequence[Contestant]) -> list[Cell]:
@@ -148,7 +139,7 @@ class Size:
         names = list(state)
         seconds = self.limits.cell_seconds / self.limits.turns_of_slow_calls
         entrants = [
-            Entrant(contestant, self.path_of(contestant.name), state, names, seconds)
+            Entrant(contestant, self.path_of(contestant), state, names, seconds)
             for contestant in filled
         ]
         cells = []
@@ -167,7 +158,6 @@ class Size:
     async def measure_joint(
         self, joint: Joint, entrants: Sequence[Entrant], raw: RawAppend
     ) -> list[Cell]:
-        """Measure one workload."""
         taking_part = [entrant for entrant in entrants if hasattr(entrant.store, joint.method)]
         is_writing = joint.workload in workloads.WRITING
         settles_each = is_writing and self.keys < SETTLED_ONCE_KEYS_MIN
@@ -222,16 +212,17 @@ class Size:
             for function, measured in functions.items():
                 if contestant.is_server and function is set_alone:
                     continue
-                self.report_progress(f"{function.__name__} {name}")
-                arguments = name, self.path_of(name), self.keys, self.limits.cell_seconds
-                samples, in_time = await run_in_thread(function, *arguments, seconds=seconds)
+                report_progress(f"{self.keys:,} keys: {function.__name__} {name}")
+                path, cell_seconds = self.path_of(contestant), self.limits.cell_seconds
+                arguments = contestant, path, self.keys, cell_seconds
+                samples, in_time = await run_alone(function, *arguments, seconds=seconds)
                 note = "" if in_time else f"more than {seconds:.0f} s"
                 unit = "bytes" if function is set_alone else "us"
                 cells += [
                     Cell(workload, self.keys, name, samples.get(workload, []), note=note, unit=unit)
                     for workload in measured
                 ]
-        samples, _in_time = await run_in_thread(stops_of_nothing, seconds=seconds)
+        samples, _in_time = await run_alone(stops_of_nothing, seconds=seconds)
         return [*cells, Cell(workloads.IDLE, self.keys, workloads.IDLE, samples[workloads.IDLE])]
 
     async def take_turns(
@@ -241,12 +232,8 @@ class Size:
         turns = turns or self.limits.turns_of_slow_calls
         return await take_turns(workload, self.keys, subjects, self.limits, turns, calls_max)
 
-    def path_of(self, contestant: str) -> Path:
+    def path_of(self, contestant: Contestant) -> Path:
         """Return where the contestant keeps its state, in a directory of its own."""
-        own = self.directory / contestant
+        own = self.directory / contestant.name
         own.mkdir(exist_ok=True)
         return own / "state"
-
-    def report_progress(self, message: str) -> None:
-        """Tell what is being measured."""
-        report_progress(f"{self.keys:,} keys: {message}")

@@ -7,7 +7,6 @@ must hold every value at the end.
 from __future__ import annotations
 
 import asyncio
-import json
 import subprocess
 import sys
 from collections.abc import Callable
@@ -19,11 +18,8 @@ from bench import workloads
 from bench.children import (
     DURATIONS,
     WRITTEN,
-    Child,
     append_in_a_loop,
     get_in_a_loop,
-    run,
-    run_in_thread,
     set_in_a_loop,
     set_now_and_then,
     set_share,
@@ -31,8 +27,9 @@ from bench.children import (
     use_many_stores,
     watch_the_time,
 )
-from bench.contestants import AIOKV, AIOKV_JOURNAL, SQLITE, contestant_named
+from bench.contestants import AIOKV, AIOKV_JOURNAL, ALWAYS, SQLITE_ALONE, Contestant
 from bench.results import Cell
+from bench.spawn import Child, run, run_alone
 from bench.state import NOW, bot_state, check, write_json
 from bench.stores import Store
 from bench.turns import Limits, Subject, report_progress, take_turns
@@ -40,7 +37,6 @@ from bench.turns import Limits, Subject, report_progress, take_turns
 WRITERS = 4
 SETS_OF_ALL = 1_000
 SETS_IN_BACKGROUND = 50
-PAUSE_SECONDS = 0.02
 SECONDS_MAX = 600
 IMPORT_TIMED = """
 import asyncio, time
@@ -48,15 +44,24 @@ start = time.perf_counter_ns()
 import aiokv
 print(time.perf_counter_ns() - start)
 """
+JOURNALS = ("never", "always")
+# What one process measures, and what the other one does.
+Pairs = dict[str, tuple[Callable[..., object], Callable[..., object]]]
+LOOPS: Pairs = {
+    "get of a new value beside a process that sets": (get_in_a_loop, set_in_a_loop),
+    "set beside a process that gets": (set_in_a_loop, get_in_a_loop),
+    "set beside a process that sets": (set_in_a_loop, set_in_a_loop),
+}
+WATCH: Pairs = {workloads.WATCH: (watch_the_time, set_the_time)}
 
 
 async def measure_processes(directory: Path, limits: Limits) -> list[Cell]:
-    """Measure everything that this module is about."""
     return [
         *await import_aiokv(limits),
         *await several_writers(directory, limits),
-        *await beside_a_process(directory, limits),
-        *await watch_a_process(directory, limits),
+        *await append_alone(directory, limits),
+        *await beside_a_process(directory, limits, LOOPS),
+        *await beside_a_process(directory, limits, WATCH),
         *await written_in_background(directory, limits),
         *await many_stores(directory, limits),
     ]
@@ -80,83 +85,61 @@ async def several_writers(directory: Path, limits: Limits) -> list[Cell]:
     keys = list(bot_state(SETS_OF_ALL))
     values = count(NOW)
 
-    def subject(name: str, store: Store) -> Subject:
-        path = path_of(name)
-
+    def subject(contestant: Contestant, path: Path, store: Store) -> Subject:
         async def stretch(_calls: int) -> float:
             changes = {key: next(values) for key in keys}
             shares = [
-                json.dumps({key: changes[key] for key in keys[writer::WRITERS]})
-                for writer in range(WRITERS)
+                {key: changes[key] for key in keys[writer::WRITERS]} for writer in range(WRITERS)
             ]
-            children = [Child(set_share, name, path, share) for share in shares]
+            children = [Child(set_share, contestant, path, share) for share in shares]
             microseconds, _in_time = await asyncio.to_thread(run, children, SECONDS_MAX)
             check(await store.get_all(), changes)
             return microseconds / len(changes)
 
-        return Subject(name, stretch)
+        return Subject(contestant.name, stretch)
 
-    def path_of(name: str) -> Path:
-        return directory / f"several-writers-{name}"
-
-    # They stay open, or SQLite would have to start with a new log in every stretch.
-    names = (AIOKV, AIOKV_JOURNAL, SQLITE)
-    stores = {name: contestant_named(name).store(path_of(name)) for name in names}
-    subjects = [subject(name, store) for name, store in stores.items()]
+    stores = []
+    subjects = []
+    for contestant in (*ALWAYS, SQLITE_ALONE):
+        if contestant.name in (AIOKV, AIOKV_JOURNAL, SQLITE_ALONE.name):
+            path = directory / f"several-writers-{contestant.name}"
+            # It stays open, or SQLite would have to start with a new log in every stretch.
+            stores.append(contestant.store(path))
+            subjects.append(subject(contestant, path, stores[-1]))
     patient = replace(limits, cell_seconds=SECONDS_MAX)
     turns = limits.turns_of_slow_calls
     cells = await take_turns(workloads.PROCESSES, 0, subjects, patient, turns)
-    for store in stores.values():
+    for store in stores:
         await store.close()
     return cells
 
 
 def beside(operation: str, journal: str) -> str:
-    """Return the name of the workload of two processes in tight loops."""
+    """Return the name of the workload of two processes."""
     return f"{operation}, journal={journal}"
 
 
-BESIDE: dict[str, tuple[Callable[..., object], Callable[..., object]]] = {
-    "get of a new value beside a process that sets": (get_in_a_loop, set_in_a_loop),
-    "set beside a process that gets": (set_in_a_loop, get_in_a_loop),
-    "set beside a process that sets": (set_in_a_loop, set_in_a_loop),
-}
-JOURNALS = ("never", "always")
+async def append_alone(directory: Path, limits: Limits) -> list[Cell]:
+    """Measure in a tight loop what the disk takes."""
+    arguments = directory / "beside-nothing", limits.loop_seconds
+    samples, _ = await run_alone(append_in_a_loop, *arguments, seconds=SECONDS_MAX)
+    return [Cell("a line and a flush in a loop", 0, workloads.RAW_APPEND, samples[DURATIONS])]
 
 
-async def beside_a_process(directory: Path, limits: Limits) -> list[Cell]:
-    """Let two processes use one key of one file in tight loops, with and without a journal."""
-    report_progress("two processes in tight loops")
-    seconds = limits.loop_seconds
-    path = directory / "beside-nothing"
-    samples, _ = await run_in_thread(append_in_a_loop, path, seconds, seconds=SECONDS_MAX)
-    cells = [Cell("a line and a flush in a loop", 0, workloads.RAW_APPEND, samples[DURATIONS])]
-    for journal in JOURNALS:
-        for operation, (own, other) in BESIDE.items():
-            path = directory / f"{operation}-{journal}.json"
-            write_json(path, bot_state(100))
-            children = [Child(function, path, journal, seconds) for function in (own, other)]
-            await asyncio.to_thread(run, children, SECONDS_MAX)
-            durations = children[0].samples[DURATIONS]
-            cells.append(Cell(beside(operation, journal), 0, AIOKV, durations))
-    return cells
-
-
-async def watch_a_process(directory: Path, limits: Limits) -> list[Cell]:
-    """Let a process watch a key that another one sets, again and again after a pause."""
-    report_progress("watch")
+async def beside_a_process(directory: Path, limits: Limits, pairs: Pairs) -> list[Cell]:
+    """Let two processes use one key of one file, with and without a journal."""
     cells = []
     for journal in JOURNALS:
-        path = directory / f"watch-{journal}.json"
-        write_json(path, bot_state(100))
-        children = [
-            Child(watch_the_time, path),
-            Child(set_the_time, path, journal, limits.sets_watched, PAUSE_SECONDS),
-        ]
-        await asyncio.to_thread(run, children, SECONDS_MAX)
-        cells.append(
-            Cell(beside(workloads.WATCH, journal), 0, AIOKV, children[0].samples[DURATIONS])
-        )
+        for operation, functions in pairs.items():
+            name = beside(operation, journal)
+            report_progress(name)
+            path = directory / f"{name}.json"
+            write_json(path, bot_state(100))
+            children = [
+                Child(function, path, journal, limits.loop_seconds) for function in functions
+            ]
+            await asyncio.to_thread(run, children, SECONDS_MAX)
+            cells.append(Cell(name, 0, AIOKV, children[0].samples[DURATIONS]))
     return cells
 
 
@@ -166,7 +149,7 @@ async def written_in_background(directory: Path, limits: Limits) -> list[Cell]:
     path = directory / "background.json"
     write_json(path, bot_state(100_000))
     arguments = path, SETS_IN_BACKGROUND, limits.background_seconds
-    samples, _ = await run_in_thread(set_now_and_then, *arguments, seconds=SECONDS_MAX)
+    samples, _ = await run_alone(set_now_and_then, *arguments, seconds=SECONDS_MAX)
     return [Cell(workloads.BACKGROUND, 0, AIOKV, samples[WRITTEN], unit="bytes")]
 
 
@@ -177,7 +160,7 @@ async def many_stores(directory: Path, limits: Limits) -> list[Cell]:
     cells = []
     for journal, times in (("auto", 1), ("always", 2)):
         arguments = directory / f"many-{journal}", limits.stores, journal, times
-        samples, _ = await run_in_thread(use_many_stores, *arguments, seconds=SECONDS_MAX)
+        samples, _ = await run_alone(use_many_stores, *arguments, seconds=SECONDS_MAX)
         cells += [
             Cell(of_stores(what, journal), 0, AIOKV, found, unit=units.get(what, "us"))
             for what, found in samples.items()

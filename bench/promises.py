@@ -8,47 +8,18 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
-from enum import Enum, auto
+from functools import partial
 
 from bench import workloads
-from bench.contestants import (
-    AIOKV,
-    AIOKV_JOURNAL,
-    AIOKV_WITHOUT_FSYNC,
-    FLOOR,
-    KILL,
-    OWN,
-    POWER,
-)
-from bench.processes import BESIDE, JOURNALS, beside, of_stores
+from bench.contestants import AIOKV, AIOKV_JOURNAL, AIOKV_WITHOUT_FSYNC, FLOOR, KILL, OWN, POWER
+from bench.processes import JOURNALS, LOOPS, beside, of_stores
 from bench.results import Results
 from bench.rust import RUST_BLOCKING, RUST_PEERS, RUST_SET
 from bench.units import format_measured, format_number
 
 BLOCKING_PEERS = ("shelve", "diskcache", "sqlitedict", "lmdb")
 MEASURED_ONCE = 0
-BESIDE_LOOPS = [beside(operation, journal) for journal in JOURNALS for operation in BESIDE]
-
-
-class Where(Enum):
-    """The numbers of keys that a promise speaks of."""
-
-    EVERY = auto()
-    FEWEST = auto()
-    MOST = auto()
-    MANY = auto()
-    ONCE = auto()
-
-    def chosen_from(self, sizes: Sequence[int]) -> Sequence[int]:
-        """Return those of a run."""
-        choices = {
-            Where.EVERY: sizes,
-            Where.FEWEST: sizes[:1],
-            Where.MOST: sizes[-1:],
-            Where.MANY: [keys for keys in sizes if keys >= 100_000],
-            Where.ONCE: [MEASURED_ONCE],
-        }
-        return choices[self]
+BESIDE_LOOPS = [beside(operation, journal) for journal in JOURNALS for operation in LOOPS]
 
 
 @dataclass(frozen=True)
@@ -64,34 +35,30 @@ Find = Callable[[Results, int], Finding | None]
 
 @dataclass(frozen=True)
 class Promise:
-    """A promise, where it holds, and how to find out."""
+    """A promise, the numbers of keys of a run that it speaks of, and how to find out."""
 
+    chosen_from: Callable[[Sequence[int]], Sequence[int]]
     text: str
-    where: Where
     find: Find
 
 
-@dataclass(frozen=True)
-class Verdict:
-    """What was found for each number of keys that a promise speaks of."""
-
-    promise: Promise
-    findings: dict[int, Finding]
-
-    def __str__(self) -> str:
-        return "held" if all(finding.held for finding in self.findings.values()) else "**MISSED**"
+every = partial(Promise, lambda sizes: sizes)
+fewest = partial(Promise, lambda sizes: sizes[:1])
+most = partial(Promise, lambda sizes: sizes[-1:])
+many = partial(Promise, lambda sizes: [keys for keys in sizes if keys >= 100_000])
+once = partial(Promise, lambda _sizes: [MEASURED_ONCE])
 
 
-def judge(results: Results) -> list[Verdict]:
-    """Return a verdict on every promise that was measured."""
-    verdicts = []
+def judge(results: Results) -> list[tuple[str, dict[int, Finding]]]:
+    """Return every promise that was measured, and what was found for each number of keys."""
+    judged = []
     for promise in PROMISES:
-        sizes = promise.where.chosen_from(results.sizes)
+        sizes = promise.chosen_from(results.sizes)
         found = ((keys, promise.find(results, keys)) for keys in sizes)
         findings = {keys: finding for keys, finding in found if finding}
         if findings:
-            verdicts.append(Verdict(promise, findings))
-    return verdicts
+            judged.append((promise.text, findings))
+    return judged
 
 
 def ratio_at_most(limit: float, workload: str, contestant: str, reference: str) -> Find:
@@ -119,24 +86,23 @@ def limited_ratio(limit: float, ratio: float | None) -> Finding | None:
     return None if ratio is None else Finding(f"{format_number(ratio)} x", ratio <= limit)
 
 
-def at_most(
-    limit: float, unit: str, titles: Sequence[str], contestant: str = AIOKV, part: float = 0.5
-) -> Find:
+def at_most(limit: float, *titles: str, contestant: str = AIOKV, part: float = 0.5) -> Find:
     """Return how to find out whether all of the workloads stay below a limit.
 
     It is the median that must, or what another part of the samples does not exceed.
     """
 
     def find(results: Results, keys: int) -> Finding | None:
-        found = [
-            (results.part_below(part, workload, keys, contestant), workload) for workload in titles
+        measured = [
+            (value, cell)
+            for cell in (results.cell(workload, keys, contestant) for workload in titles)
+            if cell and (value := cell.part_below(part)) is not None
         ]
-        measured = [(value, workload) for value, workload in found if value is not None]
         if not measured:
             return None
-        value, workload = max(measured)
-        which = f" ({workload})" if len(titles) > 1 else ""
-        return Finding(format_measured(value, unit) + which, value <= limit)
+        value, cell = max(measured, key=lambda one: one[0])
+        which = f" ({cell.workload})" if len(titles) > 1 else ""
+        return Finding(format_measured(value, cell.unit) + which, value <= limit)
 
     return find
 
@@ -190,150 +156,109 @@ def stores(what: str) -> list[str]:
 
 
 PROMISES = (
-    Promise("`get`: at most 1 us", Where.EVERY, at_most(1, "us", [workloads.GET])),
-    Promise(
+    every("`get`: at most 1 us", at_most(1, workloads.GET)),
+    every(
         f"`get`: at most 6 times an `async def` that looks into a dict ({FLOOR})",
-        Where.EVERY,
         ratio_at_most(6, workloads.GET, AIOKV, FLOOR),
     ),
-    Promise(
+    every(
         "`get`: faster than every peer; as many times as long takes",
-        Where.EVERY,
         faster_than(1, workloads.GET, every_peer(AIOKV, POWER, KILL)),
     ),
-    Promise(
+    every(
         "`KV.get`: faster than shelve, diskcache, sqlitedict and lmdb",
-        Where.EVERY,
         faster_than(1, workloads.KV_GET, named(AIOKV, *BLOCKING_PEERS)),
     ),
-    Promise(
-        "100 keys of a prefix: at most 1 ms", Where.EVERY, at_most(1_000, "us", [workloads.KEYS])
-    ),
-    Promise(
+    every("100 keys of a prefix: at most 1 ms", at_most(1_000, workloads.KEYS)),
+    fewest(
         "`set`: at most 1.25 times a file replaced in Rust",
-        Where.FEWEST,
         ratio_at_most(1.25, workloads.SET, AIOKV, workloads.RAW_REPLACE),
     ),
-    Promise(
+    every(
         f"`set`, {AIOKV_JOURNAL}: at most 1.4 times a raw append and flush",
-        Where.EVERY,
         ratio_at_most(1.4, workloads.SET, AIOKV_JOURNAL, workloads.RAW_APPEND),
     ),
-    Promise(
+    every(
         "the same `set`: faster than every durable peer; as many times as long takes",
-        Where.EVERY,
         faster_than(1, workloads.SET, every_peer(AIOKV_JOURNAL, POWER)),
     ),
-    Promise(
+    most(
         "the same `set`: at most twice its cost with the fewest keys",
-        Where.MOST,
         growth_at_most(2, workloads.SET, AIOKV_JOURNAL),
     ),
-    Promise(
+    most(
         "the same `set`, alone: at most 8 KiB written, checkpoints aside",
-        Where.MOST,
-        at_most(8 * 1024, "bytes", [workloads.BYTES_PER_SET], AIOKV_JOURNAL),
+        at_most(8 * 1024, workloads.BYTES_PER_SET, contestant=AIOKV_JOURNAL),
     ),
-    Promise(
+    every(
         f"`KV.set`, {AIOKV_JOURNAL}: at most 1.15 times a raw append and flush",
-        Where.EVERY,
         ratio_at_most(1.15, workloads.KV_SET, AIOKV_JOURNAL, workloads.RAW_APPEND),
     ),
-    Promise(
+    every(
         f"`KV.set`, {AIOKV_JOURNAL} beside lmdb, {AIOKV_WITHOUT_FSYNC} beside peers that survive "
         "a kill only: faster than shelve, diskcache, sqlitedict and lmdb",
-        Where.EVERY,
         faster_than(1, workloads.KV_SET, equally_durable(*BLOCKING_PEERS)),
     ),
-    Promise(
+    every(
         "1,000 at once: faster than a synchronous `WriteBatch` of rocksdict and TinyDB's `update`",
-        Where.EVERY,
         faster_than(1, workloads.AT_ONCE, named(AIOKV, "rocksdict sync", "TinyDB")),
     ),
-    Promise(
+    every(
         "1,000 at once: 10 times the throughput of every durable peer, given one batch",
-        Where.EVERY,
         faster_than(10, workloads.AT_ONCE, every_peer(AIOKV, POWER)),
     ),
-    Promise(
+    every(
         "1,000 at once: 10 times the throughput of every durable peer, given a task each",
-        Where.EVERY,
         faster_than(10, workloads.TASKS_AT_ONCE, every_peer(AIOKV, POWER)),
     ),
-    Promise(
-        "1,000 tasks at once: at most 15 us each",
-        Where.EVERY,
-        at_most(15, "us", [workloads.TASKS_AT_ONCE]),
-    ),
-    Promise(
+    every("1,000 tasks at once: at most 15 us each", at_most(15, workloads.TASKS_AT_ONCE)),
+    every(
         "200 increments of one key at once: at most 1.5 times 200 `set`s at once",
-        Where.EVERY,
         ratio_at_most(1.5, workloads.INCREMENTS, AIOKV, workloads.SETS_BESIDE),
     ),
-    Promise(
+    many(
         "open and first `get`: at most half of `json.load`",
-        Where.MANY,
         ratio_at_most(0.5, workloads.OPEN, AIOKV, FLOOR),
     ),
-    Promise(
-        "the same of a file on one line",
-        Where.MANY,
-        ratio_at_most(0.5, workloads.OPEN_ONE_LINE, AIOKV, FLOOR),
+    many(
+        "the same of a file on one line", ratio_at_most(0.5, workloads.OPEN_ONE_LINE, AIOKV, FLOOR)
     ),
-    Promise(
+    most(
         "open and first `get`: at most a third of `json.load`",
-        Where.MOST,
         ratio_at_most(1 / 3, workloads.OPEN, AIOKV, FLOOR),
     ),
-    Promise(
-        "memory: at most 60 % of `json.load`",
-        Where.MOST,
-        ratio_at_most(0.6, workloads.MEMORY, AIOKV, FLOOR),
-    ),
-    Promise(
+    most("memory: at most 60 % of `json.load`", ratio_at_most(0.6, workloads.MEMORY, AIOKV, FLOOR)),
+    most(
         "no operation stops the event loop for more than 5 ms",
-        Where.MOST,
-        at_most(5_000, "us", [workloads.stop_during(operation) for operation in workloads.WATCHED]),
+        at_most(5_000, *map(workloads.stop_during, workloads.WATCHED)),
     ),
-    Promise("`import aiokv`: at most 5 ms", Where.ONCE, at_most(5_000, "us", [workloads.IMPORT])),
-    Promise(
-        "beside a process in a tight loop: at most 5 ms",
-        Where.ONCE,
-        at_most(5_000, "us", BESIDE_LOOPS),
-    ),
-    Promise(
+    once("`import aiokv`: at most 5 ms", at_most(5_000, workloads.IMPORT)),
+    once("beside a process in a tight loop: at most 5 ms", at_most(5_000, *BESIDE_LOOPS)),
+    once(
         "beside a process in a tight loop: 99 % at most 50 ms",
-        Where.ONCE,
-        at_most(50_000, "us", BESIDE_LOOPS, part=0.99),
+        at_most(50_000, *BESIDE_LOOPS, part=0.99),
     ),
-    Promise(
+    once(
         "`watch`: a change of another process after at most 10 ms",
-        Where.ONCE,
-        at_most(10_000, "us", [beside(workloads.WATCH, journal) for journal in JOURNALS]),
+        at_most(10_000, *(beside(workloads.WATCH, journal) for journal in JOURNALS)),
     ),
-    Promise(
+    once(
         "50 `set`s on a state of 5 MB: at most 3 MB written, checkpoints included",
-        Where.ONCE,
-        at_most(3_000_000, "bytes", [workloads.BACKGROUND]),
+        at_most(3_000_000, workloads.BACKGROUND),
     ),
-    Promise("10,000 stores: at most 64 threads", Where.ONCE, at_most(64, "", stores("threads"))),
-    Promise(
-        "10,000 stores: at most 600 open files", Where.ONCE, at_most(600, "", stores("open files"))
-    ),
-    Promise(
+    once("10,000 stores: at most 64 threads", at_most(64, *stores("threads"))),
+    once("10,000 stores: at most 600 open files", at_most(600, *stores("open files"))),
+    once(
         "10,000 stores: at most 12,000 bytes of memory each",
-        Where.ONCE,
-        at_most(12_000, "bytes", stores("memory of each")),
+        at_most(12_000, *stores("memory of each")),
     ),
-    Promise(
+    once(
         "10,000 stores: no stop of the event loop for more than 50 ms",
-        Where.ONCE,
-        at_most(50_000, "us", stores("longest stop in use") + stores("longest stop when dropped")),
+        at_most(50_000, *stores("longest stop in use"), *stores("longest stop when dropped")),
     ),
-    Promise(
+    every(
         "in Rust, `blocking` `set` with journal=always: faster than fjall, redb and SQLite, all "
         "of them durable",
-        Where.EVERY,
         faster_than(1, RUST_SET, named(RUST_BLOCKING, *RUST_PEERS)),
     ),
 )

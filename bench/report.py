@@ -5,15 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Sequence
 
 from bench import workloads
-from bench.contestants import (
-    AIOKV,
-    AIOKV_WITHOUT_FSYNC,
-    FLOOR,
-    KILL,
-    OWN,
-    POWER,
-    Contestant,
-)
+from bench.contestants import AIOKV, AIOKV_WITHOUT_FSYNC, FLOOR, KILL, OWN, POWER, Contestant
 from bench.promises import MEASURED_ONCE, judge
 from bench.results import Cell, Results
 from bench.stores import AiokvStore
@@ -56,7 +48,6 @@ processor spent on the loop between two of its rounds."""
 def format_report(
     results: Results, heading: str, contestants: Sequence[Contestant], rust: Sequence[Cell] = ()
 ) -> str:
-    """Return the page."""
     packages = ", ".join(f"{name} {version}" for name, version in results.packages.items())
     parts = [
         heading,
@@ -91,10 +82,11 @@ def format_report(
 def format_verdicts(results: Results) -> str:
     """Return a row for each promise."""
     rows = []
-    for verdict in judge(results):
-        findings = [verdict.findings.get(keys) for keys in (MEASURED_ONCE, *results.sizes)]
-        measured = [finding.measured if finding else "" for finding in findings]
-        rows.append([verdict.promise.text, *measured, str(verdict)])
+    for promise, findings in judge(results):
+        found = [findings.get(keys) for keys in (MEASURED_ONCE, *results.sizes)]
+        measured = [finding.measured if finding else "" for finding in found]
+        held = all(finding.held for finding in findings.values())
+        rows.append([promise, *measured, "held" if held else "**MISSED**"])
     headings = ["", "", *size_headings(results.sizes), ""]
     if not any(row[1] for row in rows):
         headings, rows = headings[1:], [[row[0], *row[2:]] for row in rows]
@@ -102,7 +94,6 @@ def format_verdicts(results: Results) -> str:
 
 
 def format_contestants(results: Results, contestants: Sequence[Contestant]) -> str:
-    """Return how each of them is called."""
     rows = []
     for contestant in contestants:
         version = results.packages.get(contestant.package, "")
@@ -121,13 +112,8 @@ def format_workload(results: Results, workload: str) -> str:
         if not any(cells):
             continue
         ratios = [ratio_to_own(results, workload, keys, name) for keys in results.sizes]
-        rows.append(
-            [
-                name_of(name),
-                survives if is_writing else "",
-                *(format_cell(cell, ratio) for cell, ratio in zip(cells, ratios, strict=True)),
-            ]
-        )
+        found = map(format_cell, cells, ratios)
+        rows.append([name_of(name), survives if is_writing else "", *found])
     headings = ["", "survives" if is_writing else "", *size_headings(results.sizes)]
     return format_table(headings, rows)
 
@@ -136,14 +122,12 @@ def format_stops(results: Results) -> str:
     """Return a row for each contestant and a column for each operation."""
     keys = results.sizes[-1]
     rows = []
+    during = [workloads.stop_during(operation) for operation in workloads.WATCHED]
     for name in results.survives:
-        cells = [
-            results.cell(workloads.stop_during(operation), keys, name)
-            for operation in workloads.WATCHED
-        ]
+        cells = [results.cell(workload, keys, name) for workload in during]
         if any(cells):
-            rows.append([name_of(name), *(format_cell(cell, None) for cell in cells)])
-    idle = format_cell(results.cell(workloads.IDLE, keys, workloads.IDLE), None)
+            rows.append([name_of(name), *map(format_cell, cells)])
+    idle = format_cell(results.cell(workloads.IDLE, keys, workloads.IDLE))
     rows.append([f"*{workloads.IDLE}*", *[idle for _ in workloads.WATCHED]])
     return format_table(["", *(title(operation) for operation in workloads.WATCHED)], rows)
 
@@ -153,12 +137,9 @@ def format_processes(results: Results) -> str:
     rows = []
     for cell in results.cells:
         if cell.keys == MEASURED_ONCE:
-            parts = (
-                format_measured(part, cell.unit)
-                for part in map(cell.part_below, (0.5, 0.99, 1))
-                if part is not None
-            )
-            found = [*parts] if len(cell.samples) > 1 else [next(parts), "", ""]
+            parts = map(cell.part_below, (0.5, 0.99, 1) if len(cell.samples) > 1 else (0.5,))
+            found = [format_measured(part, cell.unit) for part in parts if part is not None]
+            found += [""] * (3 - len(found))
             rows.append([cell.workload, cell.contestant, *found, f"{len(cell.samples):,}"])
     return format_table(["", "", "median", "99 %", "most", "samples"], rows)
 
@@ -166,7 +147,7 @@ def format_processes(results: Results) -> str:
 def format_rust(rust: Sequence[Cell]) -> str:
     """Return a row for each workload and contestant."""
     sizes = sorted({cell.keys for cell in rust})
-    times = {(cell.workload, cell.contestant, cell.keys): format_cell(cell, None) for cell in rust}
+    times = {(cell.workload, cell.contestant, cell.keys): format_cell(cell) for cell in rust}
     rows = [
         [workload, contestant, *(times.get((workload, contestant, keys), "") for keys in sizes)]
         for workload, contestant in dict.fromkeys((cell.workload, cell.contestant) for cell in rust)
@@ -187,7 +168,7 @@ def ratio_to_own(results: Results, workload: str, keys: int, name: str) -> float
     return results.ratio(workload, keys, name, AIOKV_WITHOUT_FSYNC if is_beside_kill else AIOKV)
 
 
-def format_cell(cell: Cell | None, ratio: float | None) -> str:
+def format_cell(cell: Cell | None, ratio: float | None = None) -> str:
     """Return the median with its spread and the ratio, or why there is none."""
     if cell is None:
         return ""
@@ -217,5 +198,4 @@ def name_of(contestant: str) -> str:
 
 
 def size_headings(sizes: Iterable[int]) -> list[str]:
-    """Return the heading of the column of each size."""
     return [f"{keys:,} keys" for keys in sizes]

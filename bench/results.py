@@ -28,7 +28,6 @@ class Cell:
     unit: str = "us"
 
     def median(self) -> float | None:
-        """Return the median of the turns that took place."""
         return self.part_below(0.5)
 
     def spread(self) -> float | None:
@@ -60,20 +59,13 @@ class Results:
     cells: list[Cell] = field(default_factory=list)
 
     def cell(self, workload: str, keys: int, contestant: str) -> Cell | None:
-        """Return the cell, if there is one."""
-        for cell in self.cells:
-            if (cell.workload, cell.keys, cell.contestant) == (workload, keys, contestant):
-                return cell
-        return None
+        wanted = workload, keys, contestant
+        found = (c for c in self.cells if (c.workload, c.keys, c.contestant) == wanted)
+        return next(found, None)
 
     def median(self, workload: str, keys: int, contestant: str) -> float | None:
-        """Return the median of the cell, if there is one."""
-        return self.part_below(0.5, workload, keys, contestant)
-
-    def part_below(self, part: float, workload: str, keys: int, contestant: str) -> float | None:
-        """Return what that part of the samples of the cell does not exceed, if there is one."""
         cell = self.cell(workload, keys, contestant)
-        return None if cell is None else cell.part_below(part)
+        return cell.median() if cell else None
 
     def ratio(self, workload: str, keys: int, contestant: str, reference: str) -> float | None:
         """Return how many times as much as the reference the contestant needs.
@@ -93,12 +85,10 @@ class Results:
         return median(ratios) if ratios else None
 
     def save(self, path: Path) -> None:
-        """Write everything as JSON."""
         path.write_text(json.dumps(asdict(self), indent=1), encoding="utf-8")
 
     @classmethod
     def load(cls, path: Path) -> Results:
-        """Read what `save` wrote."""
         content = json.loads(path.read_text(encoding="utf-8"))
         content["cells"] = [Cell(**cell) for cell in content["cells"]]
         return cls(**content)

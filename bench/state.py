@@ -4,9 +4,9 @@ from __future__ import annotations
 
 import json
 from pathlib import Path
-from time import perf_counter_ns
+from typing import Any
 
-from bench.plain import State
+State = dict[str, Any]
 
 NOW = 1_763_834_400
 
@@ -29,7 +29,6 @@ def write_json(path: Path, state: State, indent: int | None = 2) -> None:
 
 
 def read_json(path: Path) -> State:
-    """Return what a file of JSON holds."""
     with path.open(encoding="utf-8") as file:
         state: State = json.load(file)
     return state
@@ -39,8 +38,3 @@ def check(found: object, expected: object) -> None:
     """Raise if something is not what was stored."""
     if found != expected:
         raise RuntimeError(f"found {found!r:.200} instead of {expected!r:.200}")
-
-
-def microseconds_since(start: int) -> float:
-    """Return the time since a moment of the clock that counts nanoseconds."""
-    return (perf_counter_ns() - start) / 1_000

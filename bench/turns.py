@@ -5,7 +5,7 @@ from __future__ import annotations
 import gc
 import sys
 from collections.abc import Awaitable, Callable, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from time import perf_counter
 
 from bench.results import Cell
@@ -15,44 +15,30 @@ from bench.results import Cell
 class Limits:
     """How much is measured. `PEERS` and `ALONE` are what published tables come from.
 
-    The last four are for the processes that share a file, write in the background or have many
+    The last three are for the processes that share a file, write in the background or have many
     stores.
     """
 
     sizes: Sequence[int]
-    turns: int
-    turns_of_slow_calls: int
-    stretch_seconds: float
-    cell_seconds: float
-    process_seconds: float
-    loop_seconds: float
-    sets_watched: int
-    background_seconds: float
-    stores: int
+    turns: int = 15
+    turns_of_slow_calls: int = 5
+    stretch_seconds: float = 0.1
+    cell_seconds: float = 2.5
+    process_seconds: float = 60
+    loop_seconds: float = 4
+    background_seconds: float = 25
+    stores: int = 10_000
 
 
-PEERS = Limits(
-    sizes=(100, 10_000, 1_000_000),
-    turns=15,
-    turns_of_slow_calls=5,
-    stretch_seconds=0.1,
-    cell_seconds=2.5,
-    process_seconds=60,
-    loop_seconds=4,
-    sets_watched=200,
-    background_seconds=25,
-    stores=10_000,
-)
-ALONE = replace(PEERS, sizes=(100, 100_000, 1_000_000))
+PEERS = Limits(sizes=(100, 10_000, 1_000_000))
+ALONE = Limits(sizes=(100, 100_000, 1_000_000))
 QUICK = Limits(
     sizes=(100, 10_000),
     turns=3,
     turns_of_slow_calls=2,
     stretch_seconds=0.03,
     cell_seconds=0.5,
-    process_seconds=60,
     loop_seconds=1,
-    sets_watched=20,
     background_seconds=2,
     stores=500,
 )

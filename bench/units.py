@@ -13,7 +13,6 @@ def format_measured(value: float, unit: str) -> str:
 
 
 def format_time(microseconds: float) -> str:
-    """Return the time in microseconds, or in milliseconds from one on."""
     if microseconds >= 1_000:
         return f"{format_number(microseconds / 1_000)} ms"
     return f"{format_number(microseconds)} us"
@@ -43,6 +42,5 @@ def format_number(number: float) -> str:
 
 
 def format_table(headings: Sequence[str], rows: Iterable[Sequence[str]]) -> str:
-    """Return the table in Markdown."""
     lines = [headings, ["---"] * len(headings), *rows]
     return "\n".join(f"| {' | '.join(line)} |" for line in lines)

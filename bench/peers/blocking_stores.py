@@ -7,13 +7,14 @@ right for those too that tie a connection to a thread or that bear only one thre
 from __future__ import annotations
 
 import asyncio
-import importlib
+import dbm
 import shelve
-from abc import ABC, abstractmethod
 from collections.abc import Awaitable, Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
+from functools import partial
 from itertools import takewhile
 from pathlib import Path
+from tempfile import TemporaryDirectory
 from typing import Any
 
 import diskcache
@@ -21,86 +22,83 @@ import rocksdict
 import sqlitedict
 import tinydb
 
-from bench.plain import State
-from bench.stores import Item, Result
+from bench.state import State
+from bench.stores import Defaults, Item, Result
 
 
-class BlockingStore(ABC):
-    """The detour through the thread."""
+class InThread(Defaults):
+    """A blocking store in its thread: whatever that can do can be awaited here."""
 
-    def __init__(self, path: Path) -> None:
-        self._path = path
+    def __init__(self, path: Path, blocking: Callable[[Path], Any]) -> None:
         self._thread = ThreadPoolExecutor(max_workers=1)
+        self._new_store = partial(blocking, path)
 
     async def open(self) -> None:
         """Open in the thread that does everything else too."""
-        await self.in_thread(self._open)
-
-    def get(self, key: str) -> Awaitable[Any]:
-        return self.in_thread(self.get_blocking, key)
-
-    def set(self, key: str, value: Any) -> Awaitable[Any]:
-        return self.in_thread(self.set_blocking, key, value)
-
-    async def set_at_once(self, items: Sequence[Item]) -> None:
-        await self.in_thread(self._set_at_once, items)
-
-    def delete(self, key: str) -> Awaitable[Any]:
-        return self.in_thread(self._delete, key)
-
-    def get_all(self) -> Awaitable[State]:
-        return self.in_thread(self._get_all)
-
-    async def fill(self, state: State) -> None:
-        await self.in_thread(self._fill, list(state.items()))
+        self._store = await self.in_thread(self._new_store)
+        for name in dir(self._store):
+            if not name.startswith("_") and name != "close":
+                setattr(self, name, partial(self.in_thread, getattr(self._store, name)))
+        self.get_blocking, self.set_blocking = self._store.get, self._store.set
 
     async def close(self) -> None:
         """Close in the thread, then end it."""
-        await self.in_thread(self._close)
+        await self.in_thread(self._store.close)
         self._thread.shutdown()
 
     def in_thread(self, function: Callable[..., Result], *arguments: Any) -> Awaitable[Result]:
-        """Call a function in the thread."""
         return asyncio.get_running_loop().run_in_executor(self._thread, function, *arguments)
 
-    @abstractmethod
-    def _open(self) -> None: ...
 
-    @abstractmethod
-    def get_blocking(self, key: str) -> Any: ...
-
-    @abstractmethod
-    def set_blocking(self, key: str, value: Any) -> None: ...
-
-    @abstractmethod
-    def _set_at_once(self, items: Sequence[Item]) -> None: ...
-
-    @abstractmethod
-    def _delete(self, key: str) -> None: ...
-
-    @abstractmethod
-    def _get_all(self) -> State: ...
-
-    def _fill(self, items: Sequence[Item]) -> None:
-        self._set_at_once(items)
-
-    @abstractmethod
-    def _close(self) -> None: ...
+def in_thread(blocking: Callable[..., Any], **options: Any) -> Callable[[Path], Any]:
+    """Return how such a store is made."""
+    return partial(InThread, blocking=partial(blocking, **options))
 
 
-class TinydbStore(BlockingStore):
+class Mapping:
+    """A store that is called like a dict. `flush` makes changes as durable as they can be."""
+
+    def __init__(self, mapping: Any) -> None:
+        self._mapping = mapping
+
+    def get(self, key: str) -> Any:
+        return self._mapping[key]
+
+    def set(self, key: str, value: Any) -> None:
+        self._mapping[key] = value
+        self._flush()
+
+    def set_at_once(self, items: Sequence[Item]) -> None:
+        self._mapping.update(items)
+        self._flush()
+
+    def delete(self, key: str) -> None:
+        del self._mapping[key]
+        self._flush()
+
+    def get_all(self) -> State:
+        return dict(self._mapping.items())
+
+    def close(self) -> None:
+        self._mapping.close()
+
+    def _flush(self) -> None:
+        """Do nothing: each change is as durable as it can be."""
+
+
+class Tinydb:
     """TinyDB with a document for each key, found with a query: it has no index to find it with."""
 
-    def _open(self) -> None:
-        self._database: Any = tinydb.TinyDB(self._path)
+    def __init__(self, path: Path) -> None:
+        self._database: Any = tinydb.TinyDB(path)
 
-    def get_blocking(self, key: str) -> Any:
+    def get(self, key: str) -> Any:
         return self._database.get(tinydb.where("key") == key)["value"]
 
-    def set_blocking(self, key: str, value: Any) -> None:
+    def set(self, key: str, value: Any) -> None:
         self._database.upsert({"key": key, "value": value}, tinydb.where("key") == key)
 
-    def _set_at_once(self, items: Sequence[Item]) -> None:
+    def set_at_once(self, items: Sequence[Item]) -> None:
         # One pass over the documents, where `update_multiple` would make one for each item.
         changes = dict(items)
 
@@ -109,172 +107,90 @@ class TinydbStore(BlockingStore):
 
         self._database.update(change, tinydb.where("key").test(changes.__contains__))
 
-    def _delete(self, key: str) -> None:
+    def delete(self, key: str) -> None:
         self._database.remove(tinydb.where("key") == key)
 
-    def _get_all(self) -> State:
+    def get_all(self) -> State:
         return {document["key"]: document["value"] for document in self._database}
 
-    def _fill(self, items: Sequence[Item]) -> None:
-        self._database.insert_multiple({"key": key, "value": value} for key, value in items)
+    def fill(self, state: State) -> None:
+        documents = ({"key": key, "value": value} for key, value in state.items())
+        self._database.insert_multiple(documents)
 
-    def _close(self) -> None:
+    def close(self) -> None:
         self._database.close()
 
 
-class ShelveStore(BlockingStore):
+class Shelve(Mapping):
     """shelve on the best `dbm` that this Python has."""
 
-    def _open(self) -> None:
-        self._shelf = shelve.open(str(self._path))  # noqa: SIM115 - it stays open
+    def __init__(self, path: Path) -> None:
+        super().__init__(shelve.open(str(path)))  # noqa: SIM115 - it stays open
 
-    def get_blocking(self, key: str) -> Any:
-        return self._shelf[key]
-
-    def set_blocking(self, key: str, value: Any) -> None:
-        # Without `sync` the change may be found only after an orderly end.
-        self._shelf[key] = value
-        self._shelf.sync()
-
-    def _set_at_once(self, items: Sequence[Item]) -> None:
-        self._shelf.update(items)
-        self._shelf.sync()
-
-    def _delete(self, key: str) -> None:
-        del self._shelf[key]
-        self._shelf.sync()
-
-    def _get_all(self) -> State:
-        return dict(self._shelf.items())
-
-    def _close(self) -> None:
-        self._shelf.close()
-
-
-class DiskcacheStore(BlockingStore):
-    """The class of DiskCache that is a mapping and forgets nothing."""
-
-    def _open(self) -> None:
-        self._index: Any = diskcache.Index(str(self._path))
-
-    def add(self, key: str, value: Any) -> Awaitable[bool]:
-        return self.in_thread(self._index.cache.add, key, value)
-
-    def increment(self, key: str) -> Awaitable[int]:
-        return self.in_thread(self._index.cache.incr, key)
-
-    def transact(self, key: str) -> Awaitable[None]:
-        return self.in_thread(self._transact, key)
-
-    def _transact(self, key: str) -> None:
-        with self._index.transact():
-            self._index[key] = self._index.get(key, 0) + 1
-
-    def get_blocking(self, key: str) -> Any:
-        return self._index[key]
-
-    def set_blocking(self, key: str, value: Any) -> None:
-        self._index[key] = value
-
-    def _set_at_once(self, items: Sequence[Item]) -> None:
-        with self._index.transact():
-            self._index.update(items)
-
-    def _delete(self, key: str) -> None:
-        del self._index[key]
-
-    def _get_all(self) -> State:
-        return dict(self._index.items())
-
-    def _close(self) -> None:
-        self._index.cache.close()
-
-
-class SqlitedictStore(BlockingStore):
-    """sqlitedict, without the look at the stack that its documentation says costs time."""
-
-    def _open(self) -> None:
-        self._database: Any = sqlitedict.SqliteDict(str(self._path), outer_stack=False)
-
-    def get_blocking(self, key: str) -> Any:
-        return self._database[key]
-
-    def set_blocking(self, key: str, value: Any) -> None:
-        self._database[key] = value
-        self._database.commit()
-
-    def _set_at_once(self, items: Sequence[Item]) -> None:
-        # Not `autocommit`, which makes a transaction of each item.
-        self._database.update(items)
-        self._database.commit()
-
-    def _delete(self, key: str) -> None:
-        del self._database[key]
-        self._database.commit()
-
-    def _get_all(self) -> State:
-        return dict(self._database.items())
-
-    def _close(self) -> None:
-        self._database.close()
-
-
-class RocksdictStore(BlockingStore):
-    """RocksDB through rocksdict, with or without a flush of its log after each write."""
-
-    def __init__(self, path: Path, sync: bool) -> None:
-        super().__init__(path)
-        self._sync = sync
-
-    def _open(self) -> None:
-        self._database = rocksdict.Rdict(str(self._path))
-        options = rocksdict.WriteOptions()
-        options.sync = self._sync
-        self._database.set_write_options(options)
-        self._options = options
-
-    def get_many(self, keys: Sequence[str]) -> Awaitable[State]:
-        return self.in_thread(self._get_many, keys)
-
-    def keys(self, prefix: str) -> Awaitable[list[str]]:
-        return self.in_thread(self._keys, prefix)
-
-    def _get_many(self, keys: Sequence[str]) -> State:
-        values: Any = self._database.get(list(keys))
-        return dict(zip(keys, values, strict=True))
-
-    def _keys(self, prefix: str) -> list[str]:
-        keys = map(str, self._database.keys(from_key=prefix))
-        return list(takewhile(lambda key: key.startswith(prefix), keys))
-
-    def get_blocking(self, key: str) -> Any:
-        return self._database[key]
-
-    def set_blocking(self, key: str, value: Any) -> None:
-        self._database[key] = value
-
-    def _set_at_once(self, items: Sequence[Item]) -> None:
-        batch = rocksdict.WriteBatch()
-        for key, value in items:
-            batch[key] = value
-        self._database.write(batch, self._options)
-
-    def _delete(self, key: str) -> None:
-        del self._database[key]
-
-    def _get_all(self) -> State:
-        return {str(key): value for key, value in self._database.items()}
-
-    def _close(self) -> None:
-        self._database.close()
+    def _flush(self) -> None:
+        """Without this the change may be found only after an orderly end."""
+        self._mapping.sync()
 
 
 def shelve_backend() -> str:
-    """Return the module that `shelve` uses: the first of those that `dbm` looks for."""
-    for name in ("dbm.sqlite3", "dbm.gnu", "dbm.ndbm"):
-        try:
-            importlib.import_module(name)
-        except ImportError:
-            continue
-        return name
-    return "dbm.dumb"
+    """Return the module that `shelve` makes a new shelf with."""
+    with TemporaryDirectory() as directory:
+        path = f"{directory}/shelf"
+        shelve.open(path).close()
+        return str(dbm.whichdb(path))
+
+
+class Sqlitedict(Mapping):
+    """sqlitedict, without the look at the stack that its documentation says costs time.
+
+    It does not `autocommit`, which makes a transaction of each item.
+    """
+
+    def __init__(self, path: Path) -> None:
+        super().__init__(sqlitedict.SqliteDict(str(path), outer_stack=False))
+
+    def _flush(self) -> None:
+        self._mapping.commit()
+
+
+class Diskcache(Mapping):
+    """The class of DiskCache that is a mapping and forgets nothing."""
+
+    def __init__(self, path: Path) -> None:
+        super().__init__(diskcache.Index(str(path)))
+        self.add = self._mapping.cache.add
+        self.increment = self._mapping.cache.incr
+
+    def set_at_once(self, items: Sequence[Item]) -> None:
+        with self._mapping.transact():
+            self._mapping.update(items)
+
+    def transact(self, key: str) -> None:
+        with self._mapping.transact():
+            self._mapping[key] = self._mapping.get(key, 0) + 1
+
+    def close(self) -> None:
+        self._mapping.cache.close()
+
+
+class Rocksdict(Mapping):
+    """RocksDB through rocksdict, with or without a flush of its log after each write."""
+
+    def __init__(self, path: Path, sync: bool) -> None:
+        super().__init__(rocksdict.Rdict(str(path)))
+        self._options = rocksdict.WriteOptions()
+        self._options.sync = sync
+        self._mapping.set_write_options(self._options)
+
+    def get_many(self, keys: Sequence[str]) -> State:
+        return dict(zip(keys, self._mapping.get(list(keys)), strict=True))
+
+    def keys(self, prefix: str) -> list[str]:
+        keys: Any = self._mapping.keys(from_key=prefix)
+        return list(takewhile(lambda key: key.startswith(prefix), keys))
+
+    def set_at_once(self, items: Sequence[Item]) -> None:
+        batch = rocksdict.WriteBatch()
+        for key, value in items:
+            batch[key] = value
+        self._mapping.write(batch, self._options)

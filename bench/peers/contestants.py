@@ -7,11 +7,12 @@ from functools import partial
 
 from bench.contestants import KILL, POWER, Contestant
 from bench.peers.blocking_stores import (
-    DiskcacheStore,
-    RocksdictStore,
-    ShelveStore,
-    SqlitedictStore,
-    TinydbStore,
+    Diskcache,
+    Rocksdict,
+    Shelve,
+    Sqlitedict,
+    Tinydb,
+    in_thread,
     shelve_backend,
 )
 from bench.peers.redis_store import SERVER, RedisStore
@@ -31,7 +32,7 @@ INSTALLED: Sequence[Contestant] = (
         POWER,
         f"{IN_THREAD}; overwrites its file in place, so a crash during a write destroys it",
         "one `update` with a function",
-        TinydbStore,
+        in_thread(Tinydb),
     ),
     Contestant(
         "aiosqlite FULL",
@@ -55,7 +56,7 @@ INSTALLED: Sequence[Contestant] = (
         POWER,
         f"{IN_THREAD}, `WriteOptions.sync = True`",
         "`WriteBatch`",
-        partial(RocksdictStore, sync=True),
+        in_thread(Rocksdict, sync=True),
     ),
     Contestant(
         "pickleDB",
@@ -71,7 +72,7 @@ INSTALLED: Sequence[Contestant] = (
         SHELVE_SURVIVES,
         f"{IN_THREAD}, `sync` after each change; on `{SHELVE_BACKEND}`",
         "`update`, then one `sync`",
-        ShelveStore,
+        in_thread(Shelve),
     ),
     Contestant(
         "diskcache",
@@ -79,7 +80,7 @@ INSTALLED: Sequence[Contestant] = (
         KILL,
         f"{IN_THREAD}, `Index`",
         "`update` in `transact`",
-        DiskcacheStore,
+        in_thread(Diskcache),
     ),
     Contestant(
         "sqlitedict",
@@ -87,7 +88,7 @@ INSTALLED: Sequence[Contestant] = (
         KILL,
         f"{IN_THREAD}, `commit` after each change, `outer_stack=False`",
         "`update`, then one `commit`",
-        SqlitedictStore,
+        in_thread(Sqlitedict),
     ),
     Contestant(
         "aiosqlite NORMAL",
@@ -103,7 +104,7 @@ INSTALLED: Sequence[Contestant] = (
         KILL,
         IN_THREAD,
         "`WriteBatch`",
-        partial(RocksdictStore, sync=False),
+        in_thread(Rocksdict, sync=False),
     ),
 )
 REDIS = Contestant(

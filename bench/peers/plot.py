@@ -7,7 +7,7 @@ from typing import Any
 
 import matplotlib
 from matplotlib import pyplot
-from matplotlib.ticker import FuncFormatter
+from matplotlib.ticker import EngFormatter, StrMethodFormatter
 
 from bench import workloads
 from bench.contestants import NOTHING, OWN, POWER
@@ -23,22 +23,9 @@ PANELS = {
 TEXT = "#7d8590"
 OWN_COLOR = "#e5484d"
 PEER_COLORS = (
-    "#3b82f6",
-    "#16a34a",
-    "#a855f7",
-    "#ca8a04",
-    "#0d9488",
-    "#ec4899",
-    "#64748b",
-    "#84a52c",
-    "#8b6f5c",
-    "#6366f1",
-    "#06a3c4",
-    "#b45309",
+    *("#3b82f6", "#16a34a", "#a855f7", "#ca8a04", "#0d9488", "#ec4899"),
+    *("#64748b", "#84a52c", "#8b6f5c", "#6366f1", "#06a3c4", "#b45309"),
 )
-RAW_APPEND_COLOR = "#7d8590"
-SURVIVES_POWER = "solid"
-SURVIVES_KILL = "dashed"
 OWN_MARKERS = ("o", "s", "^")
 
 matplotlib.rcParams.update(
@@ -67,8 +54,8 @@ def draw(results: Results, path: Path) -> None:
         axes.set_xscale("log")
         axes.set_yscale("log")
         axes.set_xticks(results.sizes)
-        axes.xaxis.set_major_formatter(FuncFormatter(lambda keys, _position: f"{keys:,.0f}"))
-        axes.yaxis.set_major_formatter(FuncFormatter(lambda value, _position: short_time(value)))
+        axes.xaxis.set_major_formatter(StrMethodFormatter("{x:,.0f}"))
+        axes.yaxis.set_major_formatter(EngFormatter(unit="s"))
         axes.minorticks_off()
         axes.grid(alpha=0.25)
         axes.spines[["top", "right"]].set_visible(False)
@@ -94,15 +81,13 @@ def draw_lines(axes: Any, results: Results, workload: str) -> None:
             workload,
             name,
             color=OWN_COLOR if own else next(peer_colors),
-            linestyle=SURVIVES_POWER if survives == POWER else SURVIVES_KILL,
+            linestyle="solid" if survives == POWER else "dashed",
             linewidth=2.2 if own else 1.1,
             marker=next(own_markers) if own else None,
             markersize=5,
             zorder=3 if own else 2,
         )
-    draw_line(
-        axes, results, workload, workloads.RAW_APPEND, color=RAW_APPEND_COLOR, linestyle="dotted"
-    )
+    draw_line(axes, results, workload, workloads.RAW_APPEND, color=TEXT, linestyle="dotted")
 
 
 def draw_line(
@@ -110,15 +95,6 @@ def draw_line(
 ) -> None:
     """Draw the medians that there are; without any there is no line and no legend."""
     medians = [(keys, results.median(workload, keys, contestant)) for keys in results.sizes]
-    points = [(keys, microseconds) for keys, microseconds in medians if microseconds is not None]
+    points = [(keys, microseconds / 1e6) for keys, microseconds in medians if microseconds]
     if points:
         axes.plot(*zip(*points, strict=True), label=contestant, **appearance)
-
-
-def short_time(microseconds: float) -> str:
-    """Return the time without decimals that say nothing."""
-    if microseconds >= 1_000_000:
-        return f"{microseconds / 1_000_000:g} s"
-    if microseconds >= 1_000:
-        return f"{microseconds / 1_000:g} ms"
-    return f"{microseconds:g} us"

@@ -17,7 +17,7 @@ import orjson
 import redis
 import redis.asyncio
 
-from bench.plain import State
+from bench.state import State
 from bench.stores import Defaults, Item
 
 SERVER = shutil.which("redis-server")
@@ -35,17 +35,9 @@ class RedisStore(Defaults):
         self._directory.mkdir(exist_ok=True)
         port = free_port()
         # It must not outlive a process that is killed because it takes too long.
-        command = ["setpriv", "--pdeathsig", "KILL", str(SERVER)]
-        options = {
-            "bind": "127.0.0.1",
-            "port": str(port),
-            "dir": str(self._directory),
-            "save": "",
-            "appendonly": "yes",
-            "appendfsync": "always",
-        }
-        for name, value in options.items():
-            command += [f"--{name}", value]
+        command = ["setpriv", "--pdeathsig", "KILL", str(SERVER), "--save", ""]
+        command += ["--bind", "127.0.0.1", "--port", str(port), "--dir", str(self._directory)]
+        command += ["--appendonly", "yes", "--appendfsync", "always"]
         quiet = asyncio.subprocess.DEVNULL
         self._server = await asyncio.create_subprocess_exec(*command, stdout=quiet)
         self._blocking = redis.Redis(port=port)

@@ -18,8 +18,8 @@ import lmdb.aio
 import orjson
 import pickledb
 
-from bench.plain import State
-from bench.stores import Defaults, Item
+from bench.state import State
+from bench.stores import CREATE_ITEMS, SET_ITEM, Defaults, Item
 
 
 class PickledbStore(Defaults):
@@ -38,13 +38,11 @@ class PickledbStore(Defaults):
         await self._database.save()
 
     async def set_at_once(self, items: Sequence[Item]) -> None:
-        """Change memory many times, then save once."""
         for key, value in items:
             await self._database.set(key, value)
         await self._database.save()
 
     async def delete(self, key: str) -> None:
-        """Change memory, then save."""
         await self._database.remove(key)
         await self._database.save()
 
@@ -68,9 +66,7 @@ class AiosqliteStore(Defaults):
         self._connection = await aiosqlite.connect(self._path, isolation_level=None)
         await self._connection.execute("PRAGMA journal_mode = WAL")
         await self._connection.execute(f"PRAGMA synchronous = {self._synchronous}")
-        await self._connection.execute(
-            "CREATE TABLE IF NOT EXISTS items (key TEXT PRIMARY KEY, value)"
-        )
+        await self._connection.execute(CREATE_ITEMS)
         self._lock = asyncio.Lock()
 
     async def get(self, key: str) -> Any:
@@ -81,12 +77,12 @@ class AiosqliteStore(Defaults):
         return orjson.loads(value)
 
     async def set(self, key: str, value: Any) -> None:
-        await self._connection.execute(self._SET, (key, orjson.dumps(value)))
+        await self._connection.execute(SET_ITEM, (key, orjson.dumps(value)))
 
     async def set_at_once(self, items: Sequence[Item]) -> None:
         await self._connection.execute("BEGIN")
         rows = [(key, orjson.dumps(value)) for key, value in items]
-        await self._connection.executemany(self._SET, rows)
+        await self._connection.executemany(SET_ITEM, rows)
         await self._connection.commit()
 
     async def add(self, key: str, value: Any) -> bool:
@@ -136,8 +132,6 @@ class AiosqliteStore(Defaults):
 
     async def close(self) -> None:
         await self._connection.close()
-
-    _SET = "INSERT INTO items VALUES (?, ?) ON CONFLICT DO UPDATE SET value = excluded.value"
 
 
 class LmdbStore(Defaults):
