@@ -69,7 +69,9 @@ def main(words: list[str] | None = None) -> int:
         print(problem, file=sys.stderr)
         return problem.status
     except OSError as error:
-        print(f"cannot {options.direction} `{options.path}`: {error}", file=sys.stderr)
+        # Without the name in the error, which may be that of a temporary file.
+        reason = error.strerror or error
+        print(f"cannot {options.direction} `{options.path}`: {reason}", file=sys.stderr)
         return SYSTEM
     return 0
 
@@ -119,7 +121,12 @@ def _lines(count: int) -> Entries:
     """The entries on standard input, of which there must be so many."""
     found = 0
     for line in sys.stdin.buffer:
-        entry = json.loads(line, parse_float=_float)
+        try:
+            entry = json.loads(line, parse_float=_float)
+        except OverflowError as error:
+            key = json.loads(line)["key"]
+            message = f"the value of {key!r} cannot be exported: {error}; JSON keeps it"
+            raise ExchangeError(IMPOSSIBLE, message) from None
         yield entry["key"], entry["value"]
         found += 1
     if found != count:
@@ -129,7 +136,7 @@ def _lines(count: int) -> Entries:
 def _float(text: str) -> float:
     number = float(text)
     if math.isinf(number):
-        raise ExchangeError(IMPOSSIBLE, f"the number {text} is too large for a float of Python")
+        raise OverflowError(f"the number {text} is too large for a float of Python")
     return number
 
 

@@ -206,6 +206,17 @@ def test_a_number_that_python_cannot_have_is_not_made_infinite(tmp_path: Path, k
     done = exchange("write", kind, "--entries=1", tmp_path / "target", given=given)
     assert (done.returncode, list(tmp_path.iterdir())) == (6, [])
     assert b"1e400 is too large for a float" in done.stderr
+    assert b"the value of 'n' " in done.stderr
+
+
+@pytest.mark.parametrize("kind", ["shelve", "sqlite"])
+def test_a_directory_that_is_not_there_is_told_in_the_users_words(
+    tmp_path: Path, kind: str
+) -> None:
+    target = tmp_path / "absent" / "target"
+    done = write(kind, target, {"a": 1})
+    told = f"cannot write `{target}`: No such file or directory\n"
+    assert (done.returncode, done.stderr.decode()) == (5, told)
 
 
 # --- with the command ---

@@ -85,9 +85,15 @@ fn work(verb: Option<&Verb>, path: PathBuf, common: &Common) -> Outcome {
         Some(Verb::Watch(watch)) => watch.run(&store, &console),
         Some(Verb::Stats(stats)) => stats.run(&store, &console),
         Some(Verb::Completions(_) | Verb::Man(_)) => unreachable!("they work on no store"),
-    }?;
-    store.close()?;
-    Ok(status)
+    };
+    // Also after a failure: a change whose result could not be printed belongs into the file too.
+    match (status, store.close()) {
+        (Ok(status), closed) => closed.map(|()| status),
+        (Err(failure), closed) => {
+            closed.unwrap_or_else(|more| more.tell());
+            Err(failure)
+        }
+    }
 }
 
 /// Tells the user what the store warns of, such as a key that occurs twice.

@@ -75,9 +75,9 @@ impl Failure {
         Self { message: self.message.map(|message| format!("{words}: {message}")), ..self }
     }
 
-    /// Tells that a change was made, of which the rest could not be told.
-    pub(crate) fn after_change(self) -> Self {
-        self.context("the change was made")
+    /// Tells that a change was made, if one was, of which the rest could not be told.
+    pub(crate) fn after_change(self, is_changed: bool) -> Self {
+        if is_changed { self.context("the change was made") } else { self }
     }
 }
 

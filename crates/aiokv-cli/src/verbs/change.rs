@@ -93,7 +93,7 @@ impl Increment {
             Error::Refused { reason, .. } => Failure::new(Status::Usage, reason),
             error => error.into(),
         })?;
-        console.print(format!("{sum}\n")).map_err(Failure::after_change)?;
+        console.print(format!("{sum}\n")).map_err(|failure| failure.after_change(true))?;
         Ok(Status::Done)
     }
 }

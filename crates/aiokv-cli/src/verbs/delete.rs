@@ -4,7 +4,7 @@ use clap::Args;
 
 use crate::console::Console;
 use crate::console::text;
-use crate::outcome::{Failure, Outcome, Status};
+use crate::outcome::{Outcome, Status};
 use crate::store::Store;
 
 /// Delete keys, whether they are there or not, and print how many were
@@ -77,7 +77,7 @@ impl Delete {
             true => console.say(format!("deleted {}", text::entries(deleted))),
             false => console.print(format!("{deleted}\n")),
         };
-        told.map_err(Failure::after_change)?;
+        told.map_err(|failure| failure.after_change(deleted > 0))?;
         Ok(Status::Done)
     }
 }

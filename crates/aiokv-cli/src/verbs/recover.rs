@@ -79,7 +79,9 @@ impl Recover {
         let recovered = store.recover(&target, sources)?;
         match console.is_for_person() {
             true => self.tell(store, &recovered),
-            false => console.print_json(&report(store, &recovered))?,
+            false => console
+                .print_json(&report(store, &recovered))
+                .map_err(|failure| failure.after_change(recovered.entries > 0))?,
         }
         let (file, target) = (store.path().display(), self.target.display());
         if recovered.entries == 0 {

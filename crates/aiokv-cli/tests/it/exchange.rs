@@ -2,6 +2,7 @@
 
 use std::fs;
 use std::os::unix::fs::PermissionsExt;
+use std::os::unix::process::ExitStatusExt;
 use std::process::{Command, Stdio};
 
 use rexpect::session::spawn_command;
@@ -67,6 +68,37 @@ fn an_export_replaces_nothing_and_is_as_private_as_the_store() {
     let outcome = fixture.run("export", &["mine.json"]);
     assert!(outcome.is_failure_with(SYSTEM, &["mine.json", "already"]), "{outcome:#?}");
     assert_eq!(content_beside(&fixture, "mine.json"), "mine");
+}
+
+/// A kill in the middle left half of the entries under the name of the whole.
+#[test]
+fn an_export_that_is_killed_leaves_nothing_under_its_name() {
+    let text = "x".repeat(100_000);
+    let fixture = Fixture::with_file(&format!("{{\"text\": \"{text}\"}}"));
+    for name in ["copy.json", "copy.jsonl"] {
+        // The system kills a process that writes more to a file than it may.
+        let mut shell = Command::new("sh");
+        shell.args([
+            "-c",
+            "ulimit -c 0; ulimit -f 1; exec \"$@\"",
+            "sh",
+            env!("CARGO_BIN_EXE_aiokv"),
+        ]);
+        shell.args(["export", "state.json", name]).env_remove("AIOKV_PATH");
+        shell.current_dir(fixture.path().parent().expect("a directory"));
+        let ended = shell.status().expect("a shell");
+        assert!(ended.signal().is_some(), "{ended}");
+        assert!(!fixture.names().contains(&name.to_owned()), "{:?}", fixture.names());
+    }
+}
+
+#[test]
+fn a_target_that_cannot_be_written_is_told_without_the_temporary_file() {
+    let fixture = Fixture::with_file(ONE_ENTRY);
+    let told = "aiokv: cannot write `absent/copy.json`: No such file or directory (os error 2)\n";
+    expect(fixture.run("export", &["absent/copy.json"]), |it| {
+        it.status == Some(SYSTEM) && it.stderr == told
+    });
 }
 
 #[test]

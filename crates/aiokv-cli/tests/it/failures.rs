@@ -171,6 +171,58 @@ fn a_change_whose_result_cannot_be_printed_says_that_it_was_made() {
     }
 }
 
+#[cfg(target_os = "linux")]
+#[test]
+fn a_report_of_recover_that_cannot_be_printed_says_that_the_file_was_written() {
+    let fixture = Fixture::with_file(ONE_ENTRY);
+    let full = File::options().write(true).open("/dev/full").expect("Linux has it");
+    let mut process = fixture.command("recover", &["saved.json"]);
+    let output = process.stdout(full).output().expect("the binary starts");
+    expect(output.into(), |it| {
+        it.is_failure_with(SYSTEM, &["the change was made: cannot write standard output"])
+    });
+    let saved = fs::read_to_string(fixture.path().with_file_name("saved.json"));
+    assert_eq!(saved.expect("it was written"), ONE_ENTRY);
+}
+
+/// "The change was made" was told of commands that had found nothing to change.
+#[cfg(target_os = "linux")]
+#[test]
+fn a_result_that_cannot_be_printed_is_no_change_if_there_was_none() {
+    for (verb, words) in
+        [("edit", &[][..]), ("delete", &["absent"]), ("import", &["new.json", "--keep"])]
+    {
+        let fixture = Fixture::with_file(ONE_ENTRY);
+        fs::write(fixture.path().with_file_name("new.json"), ONE_ENTRY).expect("a new file");
+        let full = File::options().write(true).open("/dev/full").expect("Linux has it");
+        let mut process = fixture.command(verb, words);
+        let output = process.env("VISUAL", "true").stdout(full).output().expect("it starts");
+        let outcome = Outcome::from(output);
+        let told = "aiokv: cannot write standard output";
+        assert_eq!(
+            (outcome.status, outcome.stderr.starts_with(told)),
+            (Some(SYSTEM), true),
+            "{verb}: {outcome:#?}"
+        );
+        assert_eq!(fixture.content(), ONE_ENTRY, "{verb}");
+    }
+}
+
+/// `aiokv increment ... | head -0` left the change in a journal, and the file without it.
+#[test]
+fn a_change_is_in_the_file_whoever_reads_its_result() {
+    // Large enough for a journal.
+    let text = "x".repeat(100_000);
+    let fixture = Fixture::with_file(&format!("{{\n  \"text\": \"{text}\"\n}}\n"));
+    let mut process = fixture.command("increment", &["n"]);
+    let (reader, writer) = std::io::pipe().expect("a pipe");
+    drop(reader);
+    let output = process.stdout(writer).output().expect("the binary starts");
+    expect(output.into(), Outcome::is_silent_success);
+    assert!(fixture.content().ends_with("\"n\": 1\n}\n"));
+    assert_eq!(fixture.names(), ["state.json"]);
+}
+
 #[test]
 fn a_key_that_occurs_twice_is_told_on_standard_error() {
     let outcome = Fixture::with_file(r#"{"a": 1, "a": 2}"#).run("get", &["a"]);

@@ -62,7 +62,9 @@ impl Edit {
                     return Ok(Status::No);
                 }
                 Ok(Step::Done(tally)) => {
-                    report(store, console, tally).map_err(Failure::after_change)?;
+                    let is_changed = tally != Tally::default();
+                    report(store, console, tally)
+                        .map_err(|failure| failure.after_change(is_changed))?;
                     return Ok(Status::Done);
                 }
                 Err(failure) => return Err(kept(copy, failure).context("nothing was changed")),

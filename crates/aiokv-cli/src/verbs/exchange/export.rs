@@ -1,9 +1,9 @@
 //! `export`: the entries of one moment in another format.
 
 use std::ffi::OsString;
-use std::fs::{self, Permissions};
+use std::fs::{self, OpenOptions};
 use std::io::{self, BufWriter, ErrorKind, Write};
-use std::os::unix::fs::{MetadataExt, PermissionsExt};
+use std::os::unix::fs::{MetadataExt, OpenOptionsExt};
 use std::path::{Path, PathBuf};
 
 use aiokv::binding::Snapshot;
@@ -65,10 +65,13 @@ impl Export {
         let directory = self.target.parent().filter(|parent| !parent.as_os_str().is_empty());
         let created = tempfile::Builder::new()
             .prefix(".aiokv-export-")
-            .permissions(Permissions::from_mode(mode))
-            .tempfile_in(directory.unwrap_or(Path::new(".")));
+            // Opened here, so that an error does not name the temporary file too.
+            .make_in(directory.unwrap_or(Path::new(".")), |path| {
+                OpenOptions::new().write(true).create_new(true).mode(mode).open(path)
+            });
         let written = created.and_then(|mut file| {
-            file.write_all(text.as_bytes()).and_then(|()| file.as_file().sync_all())?;
+            file.as_file_mut().write_all(text.as_bytes())?;
+            file.as_file().sync_all()?;
             Ok(file.persist_noclobber(&self.target)?)
         });
         written.map(drop).map_err(|error| cannot_write(&self.target, &error))

@@ -97,7 +97,7 @@ impl Import {
             true => console.say(tally.in_words(store)),
             false => console.print_json(&tally),
         };
-        told.map_err(Failure::after_change)?;
+        told.map_err(|failure| failure.after_change(tally.imported > 0))?;
         Ok(Status::Done)
     }
 
