@@ -149,14 +149,20 @@ impl JournalFile {
         Self(Arc::clone(place))
     }
 
-    /// Which file the name stands for, if it is any.
-    pub(crate) fn look(&self) -> Result<Option<Identity>> {
+    /// What the name stands for, if anything.
+    pub(crate) fn look(&self) -> Result<Option<Metadata>> {
+        self.0.look(&self.0.journal)
+    }
+
+    /// Which file the name stands for, if it is any. For every change, because it leaves the times
+    /// alone.
+    pub(crate) fn identify(&self) -> Result<Option<Identity>> {
         self.0.identify(&self.0.journal)
     }
 
     /// Opens the journal of a state file for reading, if there is one.
     pub(crate) fn open(&self, state: &Metadata) -> Result<Option<Handle>> {
-        let Some(named) = self.0.look(&self.0.journal)? else { return Ok(None) };
+        let Some(named) = self.look()? else { return Ok(None) };
         if named.kind == Kind::Link {
             return Err(self.refuse("it is a symbolic link"));
         }
@@ -185,7 +191,7 @@ impl JournalFile {
 
     /// Opens the journal of a state file that is gone, if there is one: one that belongs to this user.
     pub(crate) fn open_orphan(&self) -> Result<Option<Handle>> {
-        let Some(named) = self.0.look(&self.0.journal)? else { return Ok(None) };
+        let Some(named) = self.look()? else { return Ok(None) };
         self.open(&Metadata { owner: self.0.storage.user(), ..named })
     }
 

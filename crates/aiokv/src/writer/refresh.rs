@@ -6,7 +6,7 @@
 use super::on_disk::OnDisk;
 use super::owned::{Files, Writer};
 use crate::error::{Corruption, Error, Result};
-use crate::files::{LockedFile, OpenJournal, Place};
+use crate::files::{LockedFile, OpenJournal};
 use crate::format::journal::{self, Damage, Digest, Event, Line, Lines, Position};
 use crate::format::json_file;
 use crate::state::{Draft, State};
@@ -35,14 +35,12 @@ impl Writer {
     /// that without a lock, the journal has to be there before and after the look at the file.
     pub(super) fn refresh_missing(&mut self) -> Result<bool> {
         let files = self.files();
-        // With its times: another journal may have the inode of one that is gone.
-        let look_at_journal = |place: &Place| place.look(&place.journal);
-        let before = look_at_journal(&files.place)?;
+        let before = files.journal.look()?;
         if files.state.look()?.is_some() {
             return Ok(false);
         }
         if before.is_some() {
-            if look_at_journal(&files.place)? != before {
+            if files.journal.look()? != before {
                 return Ok(false);
             }
             let problem = "it continues a state file, but there is none".to_owned();
@@ -77,7 +75,7 @@ impl Writer {
             }
             *disk.file_mut().expect("it has content") = locked.handle().clone();
         }
-        let named = files.journal.look()?;
+        let named = files.journal.identify()?;
         let (journal, before) = match (&mut *disk, named) {
             (OnDisk::File { .. }, None) => return Ok(true),
             (OnDisk::Journaled { journal, .. }, Some(named)) if journal.is_file(named) => {
