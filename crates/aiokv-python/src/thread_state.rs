@@ -9,7 +9,6 @@
 //! So a thread that holds the GIL must never wait for that lock: it releases the GIL first.
 
 use std::cell::{OnceCell, RefCell};
-use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{OnceLock, PoisonError, RwLock, RwLockWriteGuard};
 use std::thread::{self, ThreadId};
 
@@ -20,10 +19,7 @@ use pyo3::prelude::*;
 /// that forks or ends it.
 static USE: RwLock<()> = RwLock::new(());
 
-/// Whether the interpreter is ending. Set while `USE` is held for writing.
-static ENDING: AtomicBool = AtomicBool::new(false);
-
-/// The thread that ends the interpreter.
+/// The thread that ends the interpreter, once it is ending. Set while `USE` is held for writing.
 static ENDED_BY: OnceLock<ThreadId> = OnceLock::new();
 
 thread_local! {
@@ -84,14 +80,13 @@ pub(crate) fn after_fork() {
 /// From now on no thread of the engine uses the interpreter, which this thread ends. The caller
 /// must not hold the GIL.
 pub(crate) fn interpreter_ends() {
-    ENDED_BY.get_or_init(|| thread::current().id());
     let _use = USE.write().unwrap_or_else(PoisonError::into_inner);
-    ENDING.store(true, Ordering::Release);
+    ENDED_BY.get_or_init(|| thread::current().id());
 }
 
 /// Whether the threads of the engine have stopped using the interpreter. Does not block.
 pub(crate) fn is_ending() -> bool {
-    ENDING.load(Ordering::Acquire)
+    ENDED_BY.get().is_some()
 }
 
 /// The Python state of a thread. Python gives a thread that it does not know a state whenever that
