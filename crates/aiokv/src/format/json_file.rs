@@ -187,9 +187,15 @@ fn problem_of(error: &serde_json::Error) -> String {
     let message = error.to_string();
     let position = format!(" at line {} column {}", error.line(), error.column());
     let problem = message.strip_suffix(&position).unwrap_or(&message);
-    let other = problem.strip_prefix("invalid type: ");
-    if let Some(found) = other.and_then(|it| it.strip_suffix(", expected a JSON object")) {
-        let found = if found == "sequence" { "an array" } else { found };
+    if let Some(found) = problem.strip_prefix("invalid type: ") {
+        // Without the value, which may be as large as the file.
+        let found = match found.split([' ', ',']).next() {
+            Some("sequence") => "an array",
+            Some("string") => "a string",
+            Some("integer" | "floating") => "a number",
+            Some("boolean") => "a boolean",
+            _ => "null",
+        };
         return format!("expected a JSON object, found {found}");
     }
     match problem.strip_prefix("EOF while parsing ") {
@@ -281,9 +287,15 @@ mod tests {
 
     #[test]
     fn what_is_no_object_is_named() {
-        for (content, found) in
-            [("[1]", "an array"), ("\"a\"", "string \"a\""), ("7", "integer `7`"), ("null", "null")]
-        {
+        let long = format!("\"{}\"", "a".repeat(100_000));
+        for (content, found) in [
+            ("[1]", "an array"),
+            (&long, "a string"),
+            ("7", "a number"),
+            ("-1.5", "a number"),
+            ("true", "a boolean"),
+            ("null", "null"),
+        ] {
             let expected = format!("expected a JSON object, found {found}");
             assert_eq!(damage(content.as_bytes()).problem, expected);
         }
