@@ -132,9 +132,13 @@ def writes_held_up(path: Path) -> Iterator[None]:
     Writes that are started inside stay in flight until the end of the block. So do reads of a state
     that may have changed; reads of an unchanged state go on.
     """
-    with path.open("rb") as file:
-        fcntl.flock(file, fcntl.LOCK_EX)
-        yield
+    while True:
+        with path.open("rb") as file:
+            fcntl.flock(file, fcntl.LOCK_EX)
+            # A writer may have replaced the file before it let go of the lock.
+            if os.path.samestat(os.fstat(file.fileno()), path.stat()):
+                yield
+                return
 
 
 @contextmanager

@@ -10,7 +10,7 @@ import sys
 from pathlib import Path
 
 import pytest
-from helpers import PROGRAM_START, names_in, run_program
+from helpers import PROGRAM_START, names_in, run_program, writes_held_up
 
 # --- what was started ---
 
@@ -243,16 +243,6 @@ is_working.wait()
 LOOKS_SECONDS = 0.5
 
 
-def lock(path: Path) -> int:
-    """Returns a descriptor of the file that the name stands for, locked."""
-    while True:
-        descriptor = os.open(path, os.O_RDONLY)
-        fcntl.flock(descriptor, fcntl.LOCK_EX)
-        if os.path.samestat(os.fstat(descriptor), path.stat()):
-            return descriptor
-        os.close(descriptor)
-
-
 # A broken build fails in two of three runs.
 @pytest.mark.parametrize("_attempt", range(3))
 def test_a_daemon_thread_may_write_for_longer_than_the_interpreter_lives(
@@ -269,12 +259,11 @@ def test_a_daemon_thread_may_write_for_longer_than_the_interpreter_lives(
         assert program.stdout is not None
         assert program.stderr is not None
         assert program.stdout.readline() == "ending\n"
-        locked = lock(path)
-        program.stdin.write("\n")
-        program.stdin.flush()
-        select.select([program.stderr], [], [], LOOKS_SECONDS)
-        os.close(locked)
-        # The write is over once the lock can be taken again.
-        os.close(lock(path))
+        with writes_held_up(path):
+            program.stdin.write("\n")
+            program.stdin.flush()
+            select.select([program.stderr], [], [], LOOKS_SECONDS)
+        with writes_held_up(path):
+            pass  # The write is over.
         _, printed = program.communicate(timeout=60)
     assert (program.returncode, printed) == (0, "")
